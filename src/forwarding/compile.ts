@@ -1,0 +1,185 @@
+import { assert } from '../assert.ts';
+import { maskOf, type Prefix4, prefixContains } from '../wire/address.ts';
+import {
+  BLOCK_ENTRIES,
+  HASH_AT,
+  HASH_MASK,
+  HASH_PLACE_WORDS,
+  hashOf,
+  LEASE_COUNT,
+  LONGEST_PROBE,
+  NETWORK,
+  NETWORK_HOST_MASK,
+  OWN_HOST_MASK,
+  OWN_NETWORK,
+  PEER_COUNT,
+  PEERS_AT,
+  ROOT_AT,
+  ROOT_COUNT,
+  ROOT_FIRST,
+  USED_WORDS,
+} from './table.ts';
+
+/** One lease: `length` leading bits of `network` are behind `peer`, all in the host's order. */
+export interface Row {
+  readonly network: number;
+  readonly length: number;
+  /** The node's public address, unsigned. */
+  readonly peer: number;
+}
+
+/** Where the parts of a table begin, in words from its first. */
+interface Layout {
+  readonly roots: number;
+  readonly peersAt: number;
+  readonly hashAt: number;
+  readonly hashPlaces: number;
+  readonly blocksAt: number;
+  readonly end: number;
+}
+
+/**
+ * Words a table needs so that `leases` of any shape fit in the network. Generous for leases
+ * longer than /24, which is free: memory the compiler never touches is never backed by pages.
+ */
+export function tableCapacity(network: Prefix4, leases: number): number {
+  return layoutFor(network, leases).end;
+}
+
+/**
+ * Fills a table, whatever it held before; what is not used is not cleared. Of two rows for one
+ * prefix the later wins. The own subnet is behind no peer: its row is passed over, and a wider
+ * row gets a hole. Returns how many rows were left out: malformed ones, those outside the network
+ * or inside the own subnet, and, counted from the end, those for which the table is too small.
+ */
+export function compile(
+  table: Int32Array,
+  rows: readonly Row[],
+  own: Prefix4,
+  network: Prefix4,
+): number {
+  const others = rows.filter((row) => row.network !== own.network || row.length !== own.length);
+  const usable = others.filter((row) => isUsable(row, own, network));
+  const leases = fittingLeases(network, usable.length, table.length);
+  writeHeader(table, layoutFor(network, leases), own, network);
+  table[LEASE_COUNT] = leases;
+  for (const row of shortestFirst(usable.slice(0, leases), own, network)) insert(table, row);
+  return others.length - leases;
+}
+
+function isUsable(row: Row, own: Prefix4, network: Prefix4): boolean {
+  if (!Number.isInteger(row.length) || row.length < 0 || row.length > 32) return false;
+  if ((row.network & maskOf(row.length)) >>> 0 !== row.network) return false;
+  // 0.0.0.0 is no node, and marks an empty place in the hash.
+  if (row.peer >>> 0 !== row.peer || row.peer === 0) return false;
+  return prefixContains(network, row) && !prefixContains(own, row);
+}
+
+/** The largest number of leases, up to `wanted`, that are sure to fit in so many words. */
+function fittingLeases(network: Prefix4, wanted: number, words: number): number {
+  assert(tableCapacity(network, 0) <= words, 'a table without room for its own header');
+  if (tableCapacity(network, wanted) <= words) return wanted;
+  let fits = 0;
+  let tooMany = wanted;
+  while (tooMany - fits > 1) {
+    const middle = (fits + tooMany) >>> 1;
+    if (tableCapacity(network, middle) <= words) fits = middle;
+    else tooMany = middle;
+  }
+  return fits;
+}
+
+function layoutFor(network: Prefix4, leases: number): Layout {
+  const roots = network.length < 16 ? 1 << (16 - network.length) : 1;
+  // Every lease may open a block on either level, and the own subnet counts as one lease more.
+  const middle = Math.min(leases + 1, roots);
+  const last = Math.min(leases + 1, roots * BLOCK_ENTRIES);
+  let hashPlaces = 2;
+  while (hashPlaces < 2 * leases) hashPlaces *= 2;
+  const peersAt = ROOT_AT + roots;
+  const hashAt = peersAt + leases;
+  const blocksAt = hashAt + hashPlaces * HASH_PLACE_WORDS;
+  return {
+    roots,
+    peersAt,
+    hashAt,
+    hashPlaces,
+    blocksAt,
+    end: blocksAt + (middle + last) * BLOCK_ENTRIES,
+  };
+}
+
+/** Header words, and an empty root and hash. Blocks are cleared as they are opened. */
+function writeHeader(table: Int32Array, layout: Layout, own: Prefix4, network: Prefix4): void {
+  table.fill(0, 0, layout.peersAt);
+  table.fill(0, layout.hashAt, layout.blocksAt);
+  table[OWN_NETWORK] = own.network;
+  table[OWN_HOST_MASK] = ~maskOf(own.length);
+  table[NETWORK] = network.network;
+  table[NETWORK_HOST_MASK] = ~maskOf(network.length);
+  table[ROOT_FIRST] = network.network >>> 16;
+  table[ROOT_COUNT] = layout.roots;
+  table[PEERS_AT] = layout.peersAt;
+  table[HASH_AT] = layout.hashAt;
+  table[HASH_MASK] = layout.hashPlaces - 1;
+  table[USED_WORDS] = layout.blocksAt;
+}
+
+/**
+ * The order that makes the longest prefix win: a longer one overwrites what a shorter one spread.
+ * The own subnet stands among them as a row without a peer.
+ */
+function shortestFirst(rows: readonly Row[], own: Prefix4, network: Prefix4): Row[] {
+  const byLength = Array.from({ length: 33 }, (): Row[] => []);
+  for (const row of rows) byLength[row.length].push(row);
+  if (prefixContains(network, own)) byLength[own.length].push({ ...own, peer: 0 });
+  return byLength.flat();
+}
+
+function insert(table: Int32Array, row: Row): void {
+  const entry = row.peer === 0 ? 0 : slotFor(table, row.peer) + 1;
+  let at = ROOT_AT + (row.network >>> 16) - table[ROOT_FIRST];
+  let bits = 16;
+  if (row.length > 16) {
+    at = openBlock(table, at) + ((row.network >>> 8) & 0xff);
+    bits = 24;
+  }
+  if (row.length > 24) {
+    at = openBlock(table, at) + (row.network & 0xff);
+    bits = 32;
+  }
+  table.fill(entry, at, at + (1 << (bits - row.length)));
+}
+
+/** The block behind an entry, made if there is none, with the entry's own answer throughout. */
+function openBlock(table: Int32Array, at: number): number {
+  const entry = table[at];
+  if (entry < 0) return -entry;
+  const block = table[USED_WORDS];
+  const end = block + BLOCK_ENTRIES;
+  assert(end <= table.length, 'a table smaller than tableCapacity said');
+  table[USED_WORDS] = end;
+  table.fill(entry, block, end);
+  table[at] = -block;
+  return block;
+}
+
+/** The slot of a peer, made at its first appearance, so that equal peers share one. */
+function slotFor(table: Int32Array, peer: number): number {
+  const key = peer | 0;
+  const mask = table[HASH_MASK];
+  let place = hashOf(key) & mask;
+  for (let probes = 1; ; probes++) {
+    const at = table[HASH_AT] + place * HASH_PLACE_WORDS;
+    if (table[at] === key) return table[at + 1] - 1;
+    if (table[at] === 0) {
+      const slot = table[PEER_COUNT]++;
+      table[table[PEERS_AT] + slot] = key;
+      table[at] = key;
+      table[at + 1] = slot + 1;
+      table[LONGEST_PROBE] = Math.max(table[LONGEST_PROBE], probes);
+      return slot;
+    }
+    place = (place + 1) & mask;
+  }
+}
