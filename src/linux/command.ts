@@ -1,0 +1,58 @@
+import { execFile } from 'node:child_process';
+
+/** A program that did not do what it was asked; `stderr` is the program's own reason. */
+export class CommandError extends Error {
+  override readonly name = 'CommandError';
+  readonly argv: readonly string[];
+  readonly stderr: string;
+
+  constructor(argv: readonly string[], stderr: string) {
+    super(`'${argv.join(' ')}' failed: ${stderr}`);
+    this.argv = argv;
+    this.stderr = stderr;
+  }
+}
+
+/** Runs a program by its argument list, never through a shell; resolves with its stdout. */
+export type Run = (argv: readonly string[]) => Promise<string>;
+
+/** One netlink request takes milliseconds; more means a lock that will not come free. */
+const DEADLINE_MS = 5_000;
+/** A host with a full routing table prints some 100 bytes a route. */
+const MAX_OUTPUT_BYTES = 256 * 1024 * 1024;
+
+/**
+ * @param prefix put before every argument list, `['ip', 'netns', 'exec', name]` for one.
+ */
+export function commandRunner(prefix: readonly string[] = []): Run {
+  return (argv) =>
+    new Promise((resolve, reject) => {
+      const [file, ...rest] = [...prefix, ...argv];
+      const options = {
+        timeout: DEADLINE_MS,
+        killSignal: 'SIGKILL',
+        maxBuffer: MAX_OUTPUT_BYTES,
+        env: { ...process.env, LC_ALL: 'C' },
+      } as const;
+      execFile(file!, rest, options, (error, stdout, stderr) => {
+        if (error === null) resolve(stdout);
+        else reject(new CommandError(argv, reasonOf(error, stderr, file!)));
+      });
+    });
+}
+
+function reasonOf(
+  error: Error & { code?: unknown; killed?: boolean },
+  stderr: string,
+  file: string,
+): string {
+  if (error.code === 'ENOENT') return `no program '${file}' in PATH (Debian: iproute2)`;
+  if (error.killed === true) return `no answer within ${DEADLINE_MS / 1000} s`;
+  return stderr.trim().replaceAll('\n', '; ') || error.message;
+}
+
+/** Runs `ip -json` and parses its answer, which is empty where nothing matched. */
+export async function ipJson<Row>(run: Run, args: readonly string[]): Promise<Row[]> {
+  const text = await run(['ip', '-json', ...args]);
+  return text.trim() === '' ? [] : (JSON.parse(text) as Row[]);
+}

@@ -1,0 +1,151 @@
+import { ipJson, type Run } from './command.ts';
+
+/** One address of a link as the kernel tells it. */
+export interface LinkAddress {
+  readonly family: 'inet' | 'inet6';
+  /** Text form without the length. */
+  readonly local: string;
+  readonly prefixLength: number;
+  readonly scope: string;
+  readonly deprecated: boolean;
+  readonly dynamic: boolean;
+  readonly temporary: boolean;
+}
+
+/** What a TUN or TAP device says of itself. */
+export interface TunDetails {
+  readonly mode: 'tun' | 'tap';
+  readonly multiQueue: boolean;
+  readonly persistent: boolean;
+  /** Descriptors attached right now, of any process. */
+  readonly queues: number;
+}
+
+export interface Link {
+  readonly index: number;
+  readonly name: string;
+  readonly up: boolean;
+  readonly mtu: number;
+  /** Kind in rtnetlink's words, `tun` for both TUN and TAP; absent for hardware. */
+  readonly kind?: string;
+  readonly tun?: TunDetails;
+  readonly addresses: readonly LinkAddress[];
+}
+
+interface AddressRow {
+  family: string;
+  local?: string;
+  prefixlen: number;
+  scope: string;
+  deprecated?: boolean;
+  dynamic?: boolean;
+  temporary?: boolean;
+}
+
+interface LinkRow {
+  ifindex?: number;
+  ifname: string;
+  flags: string[];
+  mtu: number;
+  linkinfo?: { info_kind?: string; info_data?: TunRow };
+  addr_info?: AddressRow[];
+}
+
+interface TunRow {
+  type?: string;
+  multi_queue?: boolean;
+  persist?: boolean;
+  numqueues?: number;
+  numdisabled?: number;
+}
+
+/** All links of the network namespace with their addresses, in the kernel's order. */
+export async function listLinks(run: Run): Promise<Link[]> {
+  const rows = await ipJson<LinkRow>(run, ['-details', 'address', 'show']);
+  // Some versions of ip leave empty objects in the list for rows that a filter dropped.
+  return rows.filter((row) => row.ifname !== undefined).map(readLink);
+}
+
+/** The link of that name, or undefined; a missing link is an answer, not a failure. */
+export async function findLink(run: Run, name: string): Promise<Link | undefined> {
+  return (await listLinks(run)).find((link) => link.name === name);
+}
+
+function readLink(row: LinkRow): Link {
+  const kind = row.linkinfo?.info_kind;
+  return {
+    index: row.ifindex ?? 0,
+    name: row.ifname,
+    up: row.flags.includes('UP'),
+    mtu: row.mtu,
+    ...(kind === undefined ? {} : { kind }),
+    ...(kind === 'tun' ? { tun: readTun(row.linkinfo?.info_data ?? {}) } : {}),
+    addresses: (row.addr_info ?? []).flatMap(readAddress),
+  };
+}
+
+function readTun(row: TunRow): TunDetails {
+  return {
+    mode: row.type === 'tap' ? 'tap' : 'tun',
+    multiQueue: row.multi_queue === true,
+    persistent: row.persist === true,
+    queues: (row.numqueues ?? 0) + (row.numdisabled ?? 0),
+  };
+}
+
+function readAddress(row: AddressRow): LinkAddress[] {
+  if (row.local === undefined || (row.family !== 'inet' && row.family !== 'inet6')) return [];
+  return [
+    {
+      family: row.family,
+      local: row.local,
+      prefixLength: row.prefixlen,
+      scope: row.scope,
+      deprecated: row.deprecated === true,
+      dynamic: row.dynamic === true,
+      temporary: row.temporary === true,
+    },
+  ];
+}
+
+/** Creates a persistent multi-queue TUN without packet information; its name must be free. */
+export async function createTun(run: Run, name: string): Promise<void> {
+  await run(['ip', 'tuntap', 'add', 'dev', name, 'mode', 'tun', 'multi_queue']);
+}
+
+/** Removes the link; one that is already gone is no failure. */
+export async function deleteLink(run: Run, name: string): Promise<void> {
+  if ((await findLink(run, name)) === undefined) return;
+  try {
+    await run(['ip', 'link', 'delete', 'dev', name]);
+  } catch (error) {
+    if ((await findLink(run, name)) !== undefined) throw error;
+  }
+}
+
+/** Sets MTU and transmit queue (packets) in one request. */
+export async function setLink(run: Run, name: string, mtu: number, queue: number): Promise<void> {
+  await run(['ip', 'link', 'set', 'dev', name, 'mtu', `${mtu}`, 'txqueuelen', `${queue}`]);
+}
+
+export async function setLinkUp(run: Run, name: string): Promise<void> {
+  await run(['ip', 'link', 'set', 'dev', name, 'up']);
+}
+
+/**
+ * Leaves the link with exactly that one IPv4 address and no label.
+ * @param address text with length, `10.1.5.0/32`
+ * @returns the addresses that had to go
+ */
+export async function setOnlyAddress(run: Run, link: Link, address: string): Promise<string[]> {
+  const present = link.addresses
+    .filter((row) => row.family === 'inet')
+    .map((row) => `${row.local}/${row.prefixLength}`);
+  const foreign = present.filter((text) => text !== address);
+  for (const text of foreign) {
+    await run(['ip', 'address', 'delete', text, 'dev', link.name]);
+  }
+  // `replace` is what makes a second call harmless.
+  await run(['ip', 'address', 'replace', address, 'dev', link.name]);
+  return foreign;
+}

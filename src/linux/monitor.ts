@@ -1,0 +1,98 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+
+/** A storm of routing changes must cost a look every half second at most. */
+const QUIET_MS = 500;
+const FIRST_RETRY_MS = 500;
+const LAST_RETRY_MS = 30_000;
+
+export interface Monitor {
+  stop(): void;
+}
+
+export interface MonitorOptions {
+  /** Called soon after links, addresses or routes changed, and after every restart. */
+  readonly changed: () => void;
+  /** Told each time the child ended by itself; it is started again after a growing pause. */
+  readonly lost: (reason: string) => void;
+  readonly prefix?: readonly string[];
+}
+
+/**
+ * Watches links, addresses and routes through a long-running `ip monitor`. Its lines are only a
+ * wake-up: who is woken asks the kernel for the whole state, so that nothing hangs on their format.
+ */
+export function startMonitor(options: MonitorOptions): Monitor {
+  const watch = new ChildWatch(options);
+  watch.start();
+  return { stop: () => watch.stop() };
+}
+
+class ChildWatch {
+  private readonly options: MonitorOptions;
+  private child: ChildProcess | undefined;
+  private retryMs = FIRST_RETRY_MS;
+  private retry: NodeJS.Timeout | undefined;
+  private quiet: NodeJS.Timeout | undefined;
+  private missed = false;
+  private stopped = false;
+
+  constructor(options: MonitorOptions) {
+    this.options = options;
+  }
+
+  start(): void {
+    const argv = [
+      ...(this.options.prefix ?? []),
+      'ip',
+      '-o',
+      'monitor',
+      'link',
+      'address',
+      'route',
+    ];
+    const child = spawn(argv[0]!, argv.slice(1), { stdio: ['ignore', 'pipe', 'ignore'] });
+    this.child = child;
+    child.stdout.on('data', () => {
+      this.retryMs = FIRST_RETRY_MS;
+      this.wake();
+    });
+    child.once('error', (error) => this.ended(error.message));
+    child.once('exit', (code, signal) => this.ended(`ended with ${signal ?? `code ${code}`}`));
+  }
+
+  stop(): void {
+    this.stopped = true;
+    clearTimeout(this.retry);
+    clearTimeout(this.quiet);
+    this.child?.kill('SIGKILL');
+    this.child = undefined;
+  }
+
+  /** The first change is told at once, what follows within the quiet time is told at its end. */
+  private wake(): void {
+    if (this.stopped) return;
+    if (this.quiet !== undefined) {
+      this.missed = true;
+      return;
+    }
+    this.quiet = setTimeout(() => {
+      this.quiet = undefined;
+      if (!this.missed) return;
+      this.missed = false;
+      this.wake();
+    }, QUIET_MS);
+    this.options.changed();
+  }
+
+  private ended(reason: string): void {
+    // A failed spawn tells both 'error' and 'exit' on some versions; one retry is enough.
+    if (this.stopped || this.child === undefined) return;
+    this.child = undefined;
+    this.options.lost(reason);
+    this.retry = setTimeout(() => {
+      this.start();
+      this.wake();
+    }, this.retryMs);
+    this.retryMs = Math.min(this.retryMs * 2, LAST_RETRY_MS);
+  }
+}

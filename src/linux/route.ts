@@ -1,0 +1,64 @@
+import { ipJson, type Run } from './command.ts';
+
+/** One IPv4 route of the main table, in the words of `ip route`. */
+export interface Route {
+  readonly destination: string;
+  /** `unicast`, `blackhole`, `unreachable`, ... */
+  readonly type: string;
+  readonly device?: string;
+  readonly gateway?: string;
+  readonly source?: string;
+  readonly metric: number;
+}
+
+interface RouteRow {
+  dst: string;
+  type?: string;
+  dev?: string;
+  gateway?: string;
+  prefsrc?: string;
+  metric?: number;
+  nexthops?: { dev?: string; gateway?: string }[];
+}
+
+/** Routes for exactly that prefix, `10.1.0.0/16` or `default`, in the kernel's order. */
+export async function listRoutes(run: Run, prefix: string): Promise<Route[]> {
+  const args = ['-4', '-details', 'route', 'show', 'exact', prefix];
+  return (await ipJson<RouteRow>(run, args)).map(readRoute);
+}
+
+/** The route that a packet to that address takes now; undefined where there is none. */
+export async function lookUpRoute(run: Run, address: string): Promise<Route | undefined> {
+  const rows = await ipJson<RouteRow>(run, ['-4', '-details', 'route', 'get', address]);
+  return rows.map(readRoute)[0];
+}
+
+function readRoute(row: RouteRow): Route {
+  // A multipath route names its devices one level down; the first stands for all.
+  const hop = row.dev === undefined ? (row.nexthops?.[0] ?? {}) : row;
+  return {
+    destination: row.dst,
+    type: row.type ?? 'unicast',
+    ...(hop.dev === undefined ? {} : { device: hop.dev }),
+    ...(hop.gateway === undefined ? {} : { gateway: hop.gateway }),
+    ...(row.prefsrc === undefined ? {} : { source: row.prefsrc }),
+    metric: row.metric ?? 0,
+  };
+}
+
+/** The route as an operator would type it. */
+export function describeRoute(route: Route): string {
+  return [
+    ...(route.type === 'unicast' ? [] : [route.type]),
+    route.destination,
+    ...(route.gateway === undefined ? [] : ['via', route.gateway]),
+    ...(route.device === undefined ? [] : ['dev', route.device]),
+    ...(route.metric === 0 ? [] : ['metric', `${route.metric}`]),
+  ].join(' ');
+}
+
+/** Adds the device route, or leaves it as it is; scope and protocol as flannel's. */
+export async function ensureDeviceRoute(run: Run, prefix: string, device: string): Promise<void> {
+  const route = [prefix, 'dev', device, 'scope', 'global', 'protocol', 'boot'];
+  await run(['ip', '-4', 'route', 'replace', ...route]);
+}

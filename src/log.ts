@@ -1,0 +1,79 @@
+import { writeSync } from 'node:fs';
+import { type Logger, pino, stdTimeFunctions } from 'pino';
+import pretty from 'pino-pretty';
+
+export type { Logger };
+
+export type LogFormat = 'auto' | 'json' | 'pretty';
+
+export interface LogOptions {
+  readonly level: string;
+  readonly format: LogFormat;
+  /** Descriptor that lines go to; 1 where nothing else is said. */
+  readonly descriptor?: number;
+}
+
+export interface Log {
+  readonly log: Logger;
+  /** Lines that could not be written: full disk, closed pipe. */
+  writeErrors(): number;
+}
+
+/** `prettyFactory` is exported by the package but missing from its types. */
+type Prettify = (line: string) => string | undefined;
+const { prettyFactory } = pretty as unknown as {
+  prettyFactory(options: object): Prettify;
+};
+
+/**
+ * The program's log: JSON lines, or readable ones on a terminal. Writing is synchronous, so nothing
+ * is lost at the end and nothing queues up; a line that cannot be written is dropped and counted,
+ * for a full disk under the log must never stop packets.
+ */
+export function createLog(options: LogOptions, write: typeof writeSync = writeSync): Log {
+  const descriptor = options.descriptor ?? 1;
+  const readable =
+    options.format === 'pretty' || (options.format === 'auto' && process.stdout.isTTY === true);
+  const prettify = readable ? readableLines() : (line: string) => line;
+  const sink = new CountingSink(descriptor, write);
+  const log = pino(
+    {
+      level: options.level,
+      base: null,
+      timestamp: stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+    },
+    { write: (line: string) => sink.write(prettify(line) ?? line) },
+  );
+  return { log, writeErrors: () => sink.errors };
+}
+
+function readableLines(): Prettify {
+  const colorize = process.stdout.isTTY === true && !process.env.NO_COLOR;
+  return prettyFactory({ colorize, translateTime: 'SYS:HH:MM:ss.l', ignore: 'room' });
+}
+
+class CountingSink {
+  errors = 0;
+  private torn = false;
+  private readonly descriptor: number;
+  private readonly writeSync: typeof writeSync;
+
+  constructor(descriptor: number, write: typeof writeSync) {
+    this.descriptor = descriptor;
+    this.writeSync = write;
+  }
+
+  write(line: string): void {
+    // A disk that fills up takes half a line; the next whole one starts on a line of its own.
+    const bytes = Buffer.from(this.torn ? `\n${line}` : line);
+    let done = 0;
+    try {
+      while (done < bytes.length) done += this.writeSync(this.descriptor, bytes, done);
+      this.torn = false;
+    } catch {
+      this.errors += 1;
+      this.torn ||= done > 0;
+    }
+  }
+}
