@@ -1,0 +1,221 @@
+import type { AdmissionRules, RefusalReason } from './admission.ts';
+import { isRefusal, judge, noRefusals } from './admission.ts';
+import type { Lease, Subnets } from './lease.ts';
+import { parseLeaseValue, parseSubnetKey, sameLease } from './lease.ts';
+import type { LeaseChange, LeaseEntry } from './source.ts';
+
+/** One row for `forwarding/compile`: packets to `network`/`length` go to the node at `peer`. */
+export interface PeerRow {
+  readonly network: number;
+  readonly length: number;
+  /** The node's PublicIP, a host-order uint32. */
+  readonly peer: number;
+}
+
+/** An entry that is no peer, in words for the status page. */
+export interface Refusal {
+  readonly key: string;
+  readonly reason: RefusalReason;
+  readonly detail: string;
+}
+
+export interface WatcherCounts {
+  /** Entries that are peers now. */
+  readonly peers: number;
+  /** Entries refused now, by reason. */
+  readonly refused: Readonly<Record<RefusalReason, number>>;
+  /** Since start: what the source said, and how many puts and deletes left all as it was. */
+  readonly events: Readonly<Record<'put' | 'delete' | 'snapshot' | 'ignored', number>>;
+}
+
+interface Entry {
+  readonly key: string;
+  readonly claim: Claim;
+  /** The last good value under this key; null if there was none yet. */
+  lease: Lease | null;
+  order: number;
+  /** Why the latest value could not be read, else the empty string. */
+  fault: string;
+  verdict: 'peer' | 'own' | RefusalReason | null;
+}
+
+/** All entries of one IPv4 subnet, nearly always one; at most one of them is the peer. */
+interface Claim {
+  readonly id: number;
+  entries: Entry[];
+  peer: Lease | null;
+}
+
+/** Whether anything is different now, and whether the peers' leases are. */
+interface Effect {
+  readonly any: boolean;
+  readonly peers: boolean;
+}
+
+const NOTHING: Effect = { any: false, peers: false };
+
+/**
+ * Turns what a source says into the peers there are. Pure: no clock, no line, no log. After any
+ * history the peers depend only on the last good value of each present key and on the rules.
+ *
+ * A value that cannot be read does not replace a good one before it: the key still stands, so its
+ * owner still holds the subnet, and the last readable address is the best word on where it is. It
+ * is counted as `bad_value` until a good value, or the delete, comes. A value that *can* be read
+ * and must be refused does replace it: its owner has said that it is no longer there.
+ */
+export class LeaseWatcher {
+  #rules: AdmissionRules;
+  readonly #entries = new Map<string, Entry>();
+  readonly #claims = new Map<number, Claim>();
+  readonly #badKeys = new Map<string, string>();
+  readonly #refused = noRefusals();
+  readonly #events = { put: 0, delete: 0, snapshot: 0, ignored: 0 };
+  #peers = 0;
+
+  constructor(rules: AdmissionRules) {
+    this.#rules = rules;
+  }
+
+  /** Takes a whole list; what it lacks is gone. True if the peers' leases changed. */
+  snapshot(entries: readonly LeaseEntry[]): boolean {
+    this.#events.snapshot += 1;
+    const present = new Set(entries.map((entry) => entry.key));
+    let changed = false;
+    for (const key of [...this.#entries.keys(), ...this.#badKeys.keys()]) {
+      if (!present.has(key)) changed = this.#remove(key).peers || changed;
+    }
+    for (const entry of entries) changed = this.#put(entry).peers || changed;
+    return changed;
+  }
+
+  /** Takes events in their order. True if the peers' leases changed. */
+  changes(changes: readonly LeaseChange[]): boolean {
+    let changed = false;
+    for (const change of changes) {
+      this.#events[change.kind] += 1;
+      const effect = change.kind === 'put' ? this.#put(change.entry) : this.#remove(change.key);
+      if (!effect.any) this.#events.ignored += 1;
+      changed = effect.peers || changed;
+    }
+    return changed;
+  }
+
+  /** Judges every entry by new rules (own lease acquired or moved). True if the peers changed. */
+  configure(rules: AdmissionRules): boolean {
+    this.#rules = rules;
+    let changed = false;
+    for (const claim of this.#claims.values()) changed = this.#judge(claim) || changed;
+    return changed;
+  }
+
+  /** The peers as rows for the table, in no stated order; no two rows share a prefix. */
+  rows(): PeerRow[] {
+    return this.leases().map(({ subnet, publicAddress }) => {
+      return { network: subnet.network, length: subnet.length, peer: publicAddress };
+    });
+  }
+
+  /** The peers' leases, in no stated order. */
+  leases(): Lease[] {
+    const leases: Lease[] = [];
+    for (const { peer } of this.#claims.values()) if (peer !== null) leases.push(peer);
+    return leases;
+  }
+
+  /** What is refused now, at most `limit` of it. */
+  refusals(limit: number): Refusal[] {
+    const found: Refusal[] = [];
+    for (const [key, detail] of this.#badKeys) {
+      if (found.length >= limit) return found;
+      found.push({ key, reason: 'bad_key', detail });
+    }
+    for (const { key, fault, verdict } of this.#entries.values()) {
+      if (found.length >= limit) return found;
+      if (fault !== '') found.push({ key, reason: 'bad_value', detail: fault });
+      else if (isRefusal(verdict)) found.push({ key, reason: verdict, detail: '' });
+    }
+    return found;
+  }
+
+  counts(): WatcherCounts {
+    const refused = { ...this.#refused, bad_key: this.#badKeys.size };
+    return { peers: this.#peers, refused, events: { ...this.#events } };
+  }
+
+  #put({ key, value, order }: LeaseEntry): Effect {
+    const subnets = parseSubnetKey(key);
+    if (!subnets.ok) {
+      const news = !this.#badKeys.has(key);
+      this.#badKeys.set(key, subnets.reason);
+      return { any: news, peers: false };
+    }
+    const known = this.#entries.get(key);
+    const entry = known ?? this.#enter(key, subnets.value);
+    const attributes = parseLeaseValue(value);
+    const lease = attributes.ok ? { key, ...subnets.value, ...attributes.value } : entry.lease;
+    const fault = attributes.ok ? '' : attributes.reason;
+    const any = known === undefined || fault !== entry.fault || !sameLease(lease, entry.lease);
+    entry.order = order;
+    if (any) entry.lease = lease;
+    this.#setFault(entry, fault);
+    return { any, peers: this.#judge(entry.claim) };
+  }
+
+  #remove(key: string): Effect {
+    if (this.#badKeys.delete(key)) return { any: true, peers: false };
+    const entry = this.#entries.get(key);
+    if (entry === undefined) return NOTHING;
+    this.#entries.delete(key);
+    this.#setFault(entry, '');
+    this.#setVerdict(entry, null);
+    entry.claim.entries = entry.claim.entries.filter((other) => other !== entry);
+    return { any: true, peers: this.#judge(entry.claim) };
+  }
+
+  #enter(key: string, { subnet }: Subnets): Entry {
+    // 64 lengths a network: a number as key costs less than text, and stays far below 2^53.
+    const id = subnet.network * 64 + subnet.length;
+    const claim = this.#claims.get(id) ?? { id, entries: [], peer: null };
+    this.#claims.set(id, claim);
+    const entry: Entry = { key, claim, lease: null, order: 0, fault: '', verdict: null };
+    claim.entries.push(entry);
+    this.#entries.set(key, entry);
+    return entry;
+  }
+
+  /** Settles who is the peer of one subnet. True if that, or its lease, changed. */
+  #judge(claim: Claim): boolean {
+    let best: Entry | null = null;
+    for (const entry of claim.entries) {
+      const verdict = entry.lease === null ? null : judge(entry.lease, this.#rules);
+      this.#setVerdict(entry, verdict === 'peer' ? 'duplicate_subnet' : verdict);
+      if (verdict === 'peer' && (best === null || newer(entry, best))) best = entry;
+    }
+    if (best !== null) this.#setVerdict(best, 'peer');
+    if (claim.entries.length === 0) this.#claims.delete(claim.id);
+    const peer = best === null ? null : best.lease;
+    if (sameLease(peer, claim.peer)) return false;
+    claim.peer = peer;
+    return true;
+  }
+
+  #setFault(entry: Entry, fault: string): void {
+    this.#refused.bad_value += Number(fault !== '') - Number(entry.fault !== '');
+    entry.fault = fault;
+  }
+
+  #setVerdict(entry: Entry, verdict: Entry['verdict']): void {
+    this.#count(entry.verdict, -1);
+    this.#count(verdict, 1);
+    entry.verdict = verdict;
+  }
+
+  #count(verdict: Entry['verdict'], step: number): void {
+    if (verdict === 'peer') this.#peers += step;
+    else if (isRefusal(verdict)) this.#refused[verdict] += step;
+  }
+}
+
+function newer(one: Entry, other: Entry): boolean {
+  return one.order !== other.order ? one.order > other.order : one.key > other.key;
+}
