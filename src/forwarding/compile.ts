@@ -58,13 +58,20 @@ export function compile(
   own: Prefix4,
   network: Prefix4,
 ): number {
-  const others = rows.filter((row) => row.network !== own.network || row.length !== own.length);
-  const usable = others.filter((row) => isUsable(row, own, network));
+  const usable: Row[] = [];
+  let passedOver = 0;
+  for (const row of rows) {
+    if (row.network === own.network && row.length === own.length) passedOver++;
+    else if (isUsable(row, own, network)) usable.push(row);
+  }
   const leases = fittingLeases(network, usable.length, table.length);
+  usable.length = leases;
   writeHeader(table, layoutFor(network, leases), own, network);
   table[LEASE_COUNT] = leases;
-  for (const row of shortestFirst(usable.slice(0, leases), own, network)) insert(table, row);
-  return others.length - leases;
+  // As a row without a peer, so that it takes its place among the prefix lengths.
+  if (prefixContains(network, own)) usable.push({ ...own, peer: 0 });
+  insertAll(table, usable);
+  return rows.length - passedOver - leases;
 }
 
 function isUsable(row: Row, own: Prefix4, network: Prefix4): boolean {
@@ -126,14 +133,16 @@ function writeHeader(table: Int32Array, layout: Layout, own: Prefix4, network: P
 }
 
 /**
- * The order that makes the longest prefix win: a longer one overwrites what a shorter one spread.
- * The own subnet stands among them as a row without a peer.
+ * Shortest prefixes first, so that a longer one overwrites what a shorter one spread. One pass
+ * over the rows for each length that occurs, of which there are few, is cheaper than a sort.
  */
-function shortestFirst(rows: readonly Row[], own: Prefix4, network: Prefix4): Row[] {
-  const byLength = Array.from({ length: 33 }, (): Row[] => []);
-  for (const row of rows) byLength[row.length].push(row);
-  if (prefixContains(network, own)) byLength[own.length].push({ ...own, peer: 0 });
-  return byLength.flat();
+function insertAll(table: Int32Array, rows: readonly Row[]): void {
+  const occurs = new Array<boolean>(33).fill(false);
+  for (const row of rows) occurs[row.length] = true;
+  for (const [length, does] of occurs.entries()) {
+    if (!does) continue;
+    for (const row of rows) if (row.length === length) insert(table, row);
+  }
 }
 
 function insert(table: Int32Array, row: Row): void {
@@ -148,7 +157,9 @@ function insert(table: Int32Array, row: Row): void {
     at = openBlock(table, at) + (row.network & 0xff);
     bits = 32;
   }
-  table.fill(entry, at, at + (1 << (bits - row.length)));
+  // Stores rather than fill(), whose call costs more than the one store that most leases need.
+  const end = at + (1 << (bits - row.length));
+  for (; at < end; at++) table[at] = entry;
 }
 
 /** The block behind an entry, made if there is none, with the entry's own answer throughout. */
