@@ -1,0 +1,37 @@
+# Each target is a line or two; the work is in scripts/ and in the tests themselves.
+.PHONY: setup packages build check test demo bench bench-netns fuzz fmt ci clean
+
+# npm ci only when the lock file is newer than what is installed.
+node_modules/.package-lock.json: package-lock.json package.json
+	npm ci --no-audit --no-fund
+
+packages:
+	scripts/packages.sh
+
+setup: packages node_modules/.package-lock.json
+
+build: node_modules/.package-lock.json
+	scripts/build.sh
+
+check: build
+	npx biome ci --error-on-warnings .
+
+test: setup check
+	scripts/test.sh
+
+demo: setup build
+	scripts/demo.sh
+
+fmt: node_modules/.package-lock.json
+	npx biome check --write .
+
+bench: build
+	node dist/bench/main.js
+
+bench-netns: setup build
+	node dist/bench/netns/main.js
+
+ci: test
+
+clean:
+	rm -rf dist

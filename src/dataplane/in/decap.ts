@@ -1,0 +1,89 @@
+/**
+ * In: whether the packet of a datagram may enter, or a counted reason why not. Anyone who reaches
+ * the port can send; so the sender must be a peer, the inner source its own, the inner destination
+ * ours.
+ */
+import { findPeer, lookup, NO_PEER, ownContains, peerAddress } from '../../forwarding/table.ts';
+import {
+  decrementTimeToLive,
+  destination,
+  headerChecksumValid,
+  headerLength,
+  IPV4_HEADER_MINIMUM,
+  source,
+  totalLength,
+  version,
+} from '../../wire/ipv4.ts';
+import type { Answer } from '../answer.ts';
+import * as counters from '../counters.ts';
+import type { Accept, TimeToLiveMode } from '../messages.ts';
+
+export interface Decap {
+  /** True to let the packet in; else the reason is counted. `sender` is the outer source. */
+  admit(table: Int32Array, sender: number, at: number, length: number): boolean;
+}
+
+export interface DecapRules {
+  readonly accept: Accept;
+  readonly timeToLive: TimeToLiveMode;
+  /** MTU of the TUN: a longer packet would only be dropped further on, uncounted. */
+  readonly mtu: number;
+}
+
+export function createDecap(
+  bytes: Uint8Array,
+  block: Float64Array,
+  answer: Answer,
+  rules: DecapRules,
+): Decap {
+  const strict = rules.accept === 'strict';
+  const anySender = rules.accept === 'any';
+  const lowerTimeToLive = rules.timeToLive === 'flannel';
+  const { mtu } = rules;
+
+  function refuse(slot: number): boolean {
+    block[slot]++;
+    return false;
+  }
+
+  function admit(table: Int32Array, sender: number, at: number, length: number): boolean {
+    if (length < IPV4_HEADER_MINIMUM) {
+      return refuse(length === 1 ? counters.RX_SENTINEL : counters.RX_TOO_SHORT);
+    }
+    if (version(bytes, at) !== 4) return refuse(counters.RX_NOT_IPV4);
+    const header = headerLength(bytes, at);
+    if (header < IPV4_HEADER_MINIMUM || header > length) return refuse(counters.RX_BAD_HEADER);
+    if (totalLength(bytes, at) !== length) return refuse(counters.RX_BAD_LENGTH);
+    if (!headerChecksumValid(bytes, at)) return refuse(counters.RX_BAD_CHECKSUM);
+    if (length > mtu) return refuse(counters.RX_TOO_BIG);
+    const from = source(bytes, at) | 0;
+    if (!fromPeer(table, sender, from)) return false;
+    if (isMartian(table, from)) return refuse(counters.RX_MARTIAN_SOURCE);
+    if (!ownContains(table, destination(bytes, at))) {
+      return refuse(counters.RX_FOREIGN_DESTINATION);
+    }
+    if (lowerTimeToLive && !decrementTimeToLive(bytes, at)) {
+      answer.timeExceeded(table, at, length);
+      return refuse(counters.RX_TTL_EXCEEDED);
+    }
+    return true;
+  }
+
+  /** The table answers both questions at once where the packet is honest. */
+  function fromPeer(table: Int32Array, sender: number, from: number): boolean {
+    const slot = lookup(table, from);
+    if (slot !== NO_PEER && (peerAddress(table, slot) | 0) === sender) return true;
+    if (anySender) return true;
+    if (findPeer(table, sender) === NO_PEER) return refuse(counters.RX_UNKNOWN_PEER);
+    if (!strict) return true;
+    return refuse(isMartian(table, from) ? counters.RX_MARTIAN_SOURCE : counters.RX_SPOOFED_SOURCE);
+  }
+
+  /** Sources that no honest packet from another node has: ours, 0/8, 127/8, 224/3. */
+  function isMartian(table: Int32Array, from: number): boolean {
+    const first = from >>> 24;
+    return first === 0 || first === 127 || first >= 224 || ownContains(table, from);
+  }
+
+  return { admit };
+}

@@ -1,0 +1,154 @@
+/** The in pump: datagrams of peers → TUN. */
+import { libc } from '../../sys/binding.ts';
+import * as constants from '../../sys/constants.ts';
+import { EAGAIN, EBADF, errnoName } from '../../sys/errno.ts';
+import { createSlab, layOut, viewOf } from '../../sys/memory.ts';
+import { createTunWriter } from '../../tun/write.ts';
+import { createReceiver, type Receiver } from '../../udp/receive.ts';
+import { openSocket, sizeBuffer } from '../../udp/socket.ts';
+import { createAnswer } from '../answer.ts';
+import * as counters from '../counters.ts';
+import type { Pump } from '../loop.ts';
+import { PUMP_SOCKET_BUFFER } from '../messages.ts';
+import { type BuiltPump, IN_SLAB, type PumpSetup, RECEIVE_BUFFER_BYTES } from '../setup.ts';
+import { createDecap, type Decap } from './decap.ts';
+import { createIngress, type Ingress } from './ingress.ts';
+
+/** Buffers of one recvmmsg: enough that a call costs little of each, few enough to stay in cache. */
+const RECEIVE_BATCH = 64;
+/** Outer IPv4 and UDP headers. */
+const OUTER_HEADERS = 28;
+/** Kernel drops are read before every so manieth wait, and at each heartbeat. */
+const DROPS_EVERY = 64;
+/** Soft socket errors in a row, without a datagram between, that end the pump. */
+const ERRORS_IN_A_ROW = 1000;
+
+/** Opens the socket and borrows the queue; undefined if the pumps were told to stop meanwhile. */
+export function createInPump(setup: PumpSetup): BuiltPump | undefined {
+  const { task, block, opened } = setup;
+  const socket = openSocket(task.bindAddress, task.port);
+  opened.push(socket);
+  setup.report(PUMP_SOCKET_BUFFER, sizeBuffer(socket, 'receive', RECEIVE_BUFFER_BYTES));
+  setup.lend(socket);
+  const queue = setup.borrow();
+  if (queue < 0) return undefined;
+  const slab = createSlab(IN_SLAB);
+  const layout = layOut(slab);
+  const writer = createTunWriter(slab, layout, queue, false);
+  const answer = createAnswer(slab, layout, writer, block);
+  const decap = createDecap(slab.bytes, block, answer, task);
+  const receiver = createReceiver(slab, layout, socket, RECEIVE_BATCH);
+  const meminfo = layout.take(4 * (constants.SK_MEMINFO_VARS + 1), 16);
+  const drops = createDropMeter(socket, slab.words, {
+    value: viewOf(slab, meminfo, 4 * constants.SK_MEMINFO_VARS),
+    length: viewOf(slab, meminfo + 4 * constants.SK_MEMINFO_VARS, 4),
+    at: meminfo >> 2,
+  });
+  const ingress = createIngress(writer, block);
+  const pump = inPump({ setup, receiver, decap, ingress, drops });
+  return { pump, slab, layout, fd: socket };
+}
+
+interface MemoryInfo {
+  readonly value: Uint8Array;
+  readonly length: Uint8Array;
+  /** Index of its first word in the slab. */
+  readonly at: number;
+}
+
+/**
+ * The kernel's count of datagrams dropped at the full receive buffer, as SO_RXQ_OVFL would tell it
+ * with the next datagram; SO_MEMINFO (Linux 4.12) tells it without one, so none stays untold.
+ */
+function createDropMeter(socket: number, words: Int32Array, info: MemoryInfo): () => number {
+  let last = 0;
+  return () => {
+    words[info.at + constants.SK_MEMINFO_VARS] = 4 * constants.SK_MEMINFO_VARS;
+    const { SOL_SOCKET, SO_MEMINFO } = constants;
+    if (libc.getsockopt(socket, SOL_SOCKET, SO_MEMINFO, info.value, info.length) < 0) return 0;
+    const drops = words[info.at + constants.SK_MEMINFO_DROPS];
+    // The kernel counts in 32 bits and may wrap.
+    const fresh = (drops - last) >>> 0;
+    last = drops;
+    return fresh;
+  };
+}
+
+interface Parts {
+  readonly setup: PumpSetup;
+  readonly receiver: Receiver;
+  readonly decap: Decap;
+  readonly ingress: Ingress;
+  readonly drops: () => number;
+}
+
+function inPump(parts: Parts): Pump {
+  const { receiver, decap, ingress, drops } = parts;
+  const { block } = parts.setup;
+  const { device } = parts.setup.task;
+  let state = 0;
+  let idles = 0;
+  let errorsInARow = 0;
+
+  function breathe(table: Int32Array): number {
+    const got = receiver.receive();
+    if (got < 0) {
+      failed(-got);
+      return 0;
+    }
+    errorsInARow = 0;
+    state = got < RECEIVE_BATCH ? EAGAIN : 0;
+    block[counters.CALL_RECVMMSG + counters.CALL_OK]++;
+    for (let i = 0; i < got; i++) takeIn(table, i);
+    return got;
+  }
+
+  function failed(code: number): void {
+    const again = code === EAGAIN;
+    block[counters.CALL_RECVMMSG + (again ? counters.CALL_AGAIN : counters.CALL_ERROR)]++;
+    // An error that the underlay reported is cleared by being read; the socket goes on.
+    if (again) errorsInARow = 0;
+    else errorsInARow++;
+    state = code === EBADF || errorsInARow > ERRORS_IN_A_ROW ? code : EAGAIN;
+  }
+
+  function takeIn(table: Int32Array, i: number): void {
+    const at = receiver.at[i];
+    const length = receiver.length[i];
+    const step = receiver.segmentSize[i];
+    const sender = receiver.sender[i];
+    if (receiver.truncated[i] !== 0) {
+      block[counters.RX_TRUNCATED]++;
+      return;
+    }
+    let datagrams = 0;
+    let from = 0;
+    do {
+      const size = Math.min(length - from, step);
+      datagrams++;
+      if (decap.admit(table, sender, at + from, size)) ingress.deliver(at + from, size);
+      from += step;
+    } while (from < length);
+    block[counters.DATAGRAMS] += datagrams;
+    block[counters.OUTER_BYTES] += length + OUTER_HEADERS * datagrams;
+    counters.observe(block, counters.RUN_HISTOGRAM, datagrams);
+  }
+
+  return {
+    breathe,
+    drained() {
+      return state !== 0;
+    },
+    fault() {
+      if (ingress.gone()) return `${device} was deleted under us`;
+      if (state === EAGAIN || state === 0) return undefined;
+      return `receiving failed: ${errnoName(state)}`;
+    },
+    idle(timedOut) {
+      idles++;
+      if (timedOut || idles % DROPS_EVERY === 0) {
+        block[counters.RX_SOCKET_OVERFLOW] += drops();
+      }
+    },
+  };
+}

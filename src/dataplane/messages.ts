@@ -1,0 +1,93 @@
+/**
+ * What main hands a pump, and the shared slots through which they talk afterwards: a pump blocks in
+ * poll(2) and never turns Node's event loop, so no message could reach it. Nothing else knows the
+ * slot numbers. Every slot has one writer.
+ */
+import type { PublicationMemory } from '../forwarding/publication.ts';
+
+/** Whose packets are let in: see `decap.ts`. */
+export type Accept = 'strict' | 'peer' | 'any';
+/** `keep` leaves the inner TTL to the kernels; `flannel` lowers it at both ends as flanneld does. */
+export type TimeToLiveMode = 'keep' | 'flannel';
+
+/** Rungs of the ladder, in the order in which they are reported. */
+export const FEATURES = [
+  'tun_vnet_hdr',
+  'tun_tso',
+  'tun_uso',
+  'udp_gso',
+  'udp_gro',
+  'coalesce_tcp',
+  'coalesce_udp',
+] as const;
+export type Feature = (typeof FEATURES)[number];
+
+/** Everything a pump is told; plain data, structured-cloned once. */
+export interface PumpTask {
+  readonly direction: 'tx' | 'rx';
+  /** Which queue or socket, 0 to workers - 1. */
+  readonly worker: number;
+  readonly workers: number;
+  readonly device: string;
+  readonly mtu: number;
+  /** Underlay address that sockets bind to, host-order uint32. */
+  readonly bindAddress: number;
+  readonly port: number;
+  readonly accept: Accept;
+  readonly timeToLive: TimeToLiveMode;
+  /** Features switched off by the operator. */
+  readonly disabled: readonly Feature[];
+  /** Sending sockets of this worker; above 1 they get source ports of their own. */
+  readonly txPorts: number;
+  /** Outer DSCP: -1 copies the inner one, else 0 to 63. */
+  readonly dscp: number;
+  /** Microseconds to poll without sleeping before blocking; 0 blocks at once. */
+  readonly busyPoll: number;
+  readonly control: SharedArrayBuffer;
+  readonly counters: SharedArrayBuffer;
+  readonly publication: PublicationMemory;
+}
+
+/** How a pump's task ends; `reason` is a sentence for the log, absent after an ordered stop. */
+export interface PumpEnd {
+  readonly reason?: string;
+}
+
+/** Written by main: 1 asks every pump to end. */
+export const STOP = 0;
+const PUMP_SLOTS = 8;
+const PUMP_STRIDE = 16;
+
+/** Written by the pump: 0 starting, 1 has its descriptor, 2 ended. */
+export const PUMP_STATE = 0;
+/** The eventfd that ends the pump's wait; -1 before it exists. */
+export const PUMP_WAKE = 1;
+/** The TUN queue of an out pump, which the in pump of the same worker writes to. */
+export const PUMP_QUEUE = 2;
+/** Goes up at every wake, at least once a second. */
+export const PUMP_HEARTBEAT = 3;
+/** Kernel thread id, for CPU time from /proc. */
+export const PUMP_THREAD = 4;
+/** Bit set of FEATURES in force. */
+export const PUMP_FEATURES = 5;
+/** Bytes the kernel granted for the socket buffer this pump lives on. */
+export const PUMP_SOCKET_BUFFER = 6;
+/** Bit set of FEATURES that were in force and that the kernel refused at run time. */
+export const PUMP_LOWERED = 7;
+
+export const STATE_STARTING = 0;
+export const STATE_READY = 1;
+export const STATE_ENDED = 2;
+
+/** Pumps are numbered: out pumps 0 to N - 1, in pumps N to 2N - 1. */
+export function pumpNumber(direction: 'tx' | 'rx', worker: number, workers: number): number {
+  return direction === 'tx' ? worker : workers + worker;
+}
+
+export function pumpSlot(pump: number, slot: number): number {
+  return PUMP_SLOTS + pump * PUMP_STRIDE + slot;
+}
+
+export function controlBytes(pumps: number): number {
+  return 4 * (PUMP_SLOTS + pumps * PUMP_STRIDE);
+}

@@ -1,0 +1,222 @@
+/**
+ * The way out of a batch: datagrams wait in an outbox, leave as runs, and each refusal of the kernel
+ * climbs down the ladder of native-notes/calls.md: wait, cut less, tell the sender, or count.
+ */
+import { libc } from '../../sys/binding.ts';
+import * as constants from '../../sys/constants.ts';
+import * as errors from '../../sys/errno.ts';
+import { type Layout, type Slab, viewOf } from '../../sys/memory.ts';
+import { POLLFD_EVENTS, POLLFD_FD, POLLFD_SIZE } from '../../sys/struct.ts';
+import {
+  createOutbox,
+  createRuns,
+  OUTBOX_DATAGRAMS,
+  type Outbox,
+  planRuns,
+  type RunLimits,
+  type Runs,
+} from '../../udp/runs.ts';
+import { createSender, SEND_RUNS, type Sender } from '../../udp/send.ts';
+import { pathMtu } from '../../udp/socket.ts';
+import { hasDontFragment } from '../../wire/ipv4.ts';
+import type { Answer } from '../answer.ts';
+import * as counters from '../counters.ts';
+
+/** Outer IPv4 and UDP headers. */
+export const OUTER_HEADERS = 28;
+/** A full send buffer is waited for this long, this often, before the run is dropped. */
+const FULL_WAIT_MS = 10;
+const FULL_WAITS = 5;
+
+export interface EgressOptions {
+  readonly slab: Slab;
+  readonly layout: Layout;
+  readonly block: Float64Array;
+  readonly answer: Answer;
+  readonly port: number;
+  /** Sending sockets, by lane. */
+  readonly sockets: Int32Array;
+  /** Sends what may be fragmented: its DF is off. */
+  readonly fragmenting: number;
+  readonly wake: number;
+  readonly limits: RunLimits;
+  /** Called once when the kernel turns UDP_SEGMENT down. */
+  readonly lowerSegmentation: () => void;
+}
+
+export interface Egress {
+  readonly outbox: Outbox;
+  readonly sender: Sender;
+  /** Room for this many more datagrams with two slices each. */
+  hasRoom(datagrams: number): boolean;
+  /** Queues a datagram whose slices were just added. `packet` is the offset of its inner packet. */
+  push(peer: number, size: number, packet: number, tosAndLane: number): void;
+  /** Sends everything queued and empties the outbox. */
+  flush(table: Int32Array): void;
+}
+
+export function createEgress(options: EgressOptions): Egress {
+  const { slab, layout, block, answer, port, sockets, limits } = options;
+  const { bytes } = slab;
+  const outbox = createOutbox();
+  const runs: Runs = createRuns();
+  const sender = createSender(slab, layout, outbox, port);
+  const poll = layout.take(2 * POLLFD_SIZE, 16);
+  const pollView = viewOf(slab, poll, 2 * POLLFD_SIZE);
+  let table: Int32Array = new Int32Array(0);
+
+  function hasRoom(datagrams: number): boolean {
+    return outbox.count + datagrams <= OUTBOX_DATAGRAMS;
+  }
+
+  function push(peer: number, size: number, packet: number, tosAndLane: number): void {
+    const i = outbox.count;
+    outbox.peer[i] = peer;
+    outbox.size[i] = size;
+    outbox.packet[i] = packet;
+    outbox.typeOfService[i] = tosAndLane & 0xff;
+    outbox.lane[i] = tosAndLane >>> 8;
+    outbox.count = i + 1;
+    outbox.firstIovec[i + 1] = outbox.iovecs;
+  }
+
+  function flush(current: Int32Array): void {
+    if (outbox.count === 0) return;
+    table = current;
+    let from = 0;
+    while (from < outbox.count) {
+      planRuns(outbox, from, limits, runs);
+      from = sendPlanned();
+    }
+    outbox.count = 0;
+    outbox.iovecs = 0;
+  }
+
+  /** Sends the plan; returns the datagram to plan from again: the end, or where it was given up. */
+  function sendPlanned(): number {
+    let first = 0;
+    while (first < runs.count) {
+      const lane = outbox.lane[runs.first[first]];
+      let last = first + 1;
+      while (last < runs.count && last - first < SEND_RUNS) {
+        if (outbox.lane[runs.first[last]] !== lane) break;
+        last++;
+      }
+      const stopped = sendSlots(first, last - first, sockets[lane]);
+      if (stopped >= 0) return stopped;
+      first = last;
+    }
+    return outbox.count;
+  }
+
+  /** Sends `count` runs from `first` on one socket; -1, or the datagram to plan from again. */
+  function sendSlots(first: number, count: number, fd: number): number {
+    sender.wire(runs, first, count);
+    let slot = 0;
+    let waits = 0;
+    while (slot < count) {
+      const sent = sender.transmit(fd, slot, count);
+      if (sent > 0) {
+        block[counters.CALL_SENDMMSG + counters.CALL_OK]++;
+        for (let i = 0; i < sent; i++) countSent(first + slot + i);
+        slot += sent;
+        waits = 0;
+        continue;
+      }
+      const run = first + slot;
+      if (-sent === errors.EAGAIN && waits++ < FULL_WAITS) {
+        block[counters.CALL_SENDMMSG + counters.CALL_AGAIN]++;
+        waitWritable(fd);
+        continue;
+      }
+      block[counters.CALL_SENDMMSG + counters.CALL_ERROR]++;
+      if (refuse(run, -sent)) return runs.first[run];
+      slot++;
+    }
+    return -1;
+  }
+
+  function countSent(run: number): void {
+    const datagrams = runs.length[run];
+    block[counters.DATAGRAMS] += datagrams;
+    block[counters.OUTER_BYTES] += runs.bytes[run] + OUTER_HEADERS * datagrams;
+    counters.observe(block, counters.RUN_HISTOGRAM, datagrams);
+  }
+
+  /** Deals with a run that the kernel refused; true to plan it again with a lower ladder. */
+  function refuse(run: number, code: number): boolean {
+    const datagrams = runs.length[run];
+    if (code === errors.EMSGSIZE) {
+      tooBig(run);
+    } else if (datagrams > 1 && (code === errors.EIO || code === errors.EINVAL)) {
+      // Kernels before the fix of 2025 say EINVAL where a segment exceeds the path MTU.
+      if (code === errors.EINVAL && exceedsPath(run)) {
+        tooBig(run);
+        return false;
+      }
+      limits.datagrams = 1;
+      options.lowerSegmentation();
+      return true;
+    } else if (code === errors.EAGAIN || code === errors.ENOBUFS || code === errors.ENOMEM) {
+      block[counters.TX_SOCKET_FULL] += datagrams;
+    } else {
+      block[counters.TX_SEND_REFUSED] += datagrams;
+    }
+    return false;
+  }
+
+  function exceedsPath(run: number): boolean {
+    const first = runs.first[run];
+    const mtu = pathMtu(outbox.peer[first], port);
+    return mtu > 0 && outbox.size[first] + OUTER_HEADERS > mtu;
+  }
+
+  /** Inner packets with DF are refused and their senders told; the others may be fragmented. */
+  function tooBig(run: number): void {
+    const first = runs.first[run];
+    const end = first + runs.length[run];
+    let told = -1;
+    for (let i = first; i < end; i++) {
+      const at = outbox.packet[i];
+      if (!hasDontFragment(bytes, at)) {
+        sendFragmented(i);
+        continue;
+      }
+      block[counters.TX_TOO_BIG]++;
+      if (at === told) continue;
+      told = at;
+      tellMtu(at, outbox.peer[i]);
+    }
+  }
+
+  function tellMtu(at: number, peer: number): void {
+    const length = (bytes[at + 2] << 8) | bytes[at + 3];
+    if (!answer.mayTellMtu(at, length)) return;
+    answer.fragNeeded(table, at, length, pathMtu(peer, port) - OUTER_HEADERS);
+  }
+
+  function sendFragmented(datagram: number): void {
+    sender.wireOne(datagram);
+    if (sender.transmit(options.fragmenting, SEND_RUNS, SEND_RUNS + 1) > 0) {
+      block[counters.OUTER_FRAGMENTED]++;
+      block[counters.DATAGRAMS]++;
+      block[counters.OUTER_BYTES] += outbox.size[datagram] + OUTER_HEADERS;
+    } else {
+      block[counters.TX_SEND_REFUSED]++;
+    }
+  }
+
+  function waitWritable(fd: number): void {
+    writePollfd(slab.words, poll >> 2, fd, constants.POLLOUT);
+    writePollfd(slab.words, (poll + POLLFD_SIZE) >> 2, options.wake, constants.POLLIN);
+    libc.poll(pollView, 2, FULL_WAIT_MS);
+  }
+
+  return { outbox, sender, hasRoom, push, flush };
+}
+
+function writePollfd(words: Int32Array, at: number, fd: number, events: number): void {
+  words[at + (POLLFD_FD >> 2)] = fd;
+  // Events are the low, revents the high half of the second word.
+  words[at + (POLLFD_EVENTS >> 2)] = events;
+}

@@ -1,0 +1,62 @@
+/** Out: which peer carries a packet, or a counted reason why none does. */
+import { lookup, NO_PEER, ownContains } from '../../forwarding/table.ts';
+import {
+  decrementTimeToLive,
+  destination,
+  headerLength,
+  IPV4_HEADER_MINIMUM,
+  totalLength,
+  version,
+} from '../../wire/ipv4.ts';
+import type { Answer } from '../answer.ts';
+import * as counters from '../counters.ts';
+import type { TimeToLiveMode } from '../messages.ts';
+
+/** What `encap` returns for a packet that goes nowhere. */
+export const REFUSED = -1;
+
+export interface Encap {
+  /**
+   * The peer's slot in `table`, or REFUSED with the reason counted and, where the rules ask for it,
+   * the sender told. Looks at a superpacket once, for all its segments.
+   */
+  route(table: Int32Array, at: number, length: number): number;
+}
+
+export function createEncap(
+  bytes: Uint8Array,
+  block: Float64Array,
+  answer: Answer,
+  timeToLive: TimeToLiveMode,
+): Encap {
+  const lowerTimeToLive = timeToLive === 'flannel';
+
+  function refuse(slot: number): number {
+    block[slot]++;
+    return REFUSED;
+  }
+
+  function route(table: Int32Array, at: number, length: number): number {
+    if (length < IPV4_HEADER_MINIMUM) return refuse(counters.TX_MALFORMED);
+    if (version(bytes, at) !== 4) return refuse(counters.TX_NOT_IPV4);
+    const header = headerLength(bytes, at);
+    if (header < IPV4_HEADER_MINIMUM || header > length || totalLength(bytes, at) !== length) {
+      return refuse(counters.TX_MALFORMED);
+    }
+    const to = destination(bytes, at);
+    const slot = lookup(table, to);
+    if (slot === NO_PEER) return noRoute(table, to, at, length);
+    if (lowerTimeToLive && !decrementTimeToLive(bytes, at)) {
+      answer.timeExceeded(table, at, length);
+      return refuse(counters.TX_TTL_EXCEEDED);
+    }
+    return slot;
+  }
+
+  function noRoute(table: Int32Array, to: number, at: number, length: number): number {
+    answer.unreachable(table, at, length);
+    return refuse(ownContains(table, to) ? counters.TX_OWN_SUBNET : counters.TX_NO_ROUTE);
+  }
+
+  return { route };
+}

@@ -1,0 +1,217 @@
+/**
+ * Main's side of the pumps: a piscina pool whose every worker holds one endless task. Piscina gives
+ * thread start-up and errors; orders go through shared slots, for a pump never turns its event loop.
+ */
+import { closeSync, readFileSync, writeSync } from 'node:fs';
+import type { Logger } from 'pino';
+import { Piscina } from 'piscina';
+import { createPublication, type Publication } from '../forwarding/publication.ts';
+import { BLOCK_SLOTS, type PumpCounters } from './counters.ts';
+import * as messages from './messages.ts';
+
+/** What the agent decides before pumps start. */
+export type PoolOptions = Omit<
+  messages.PumpTask,
+  'direction' | 'worker' | 'control' | 'counters' | 'publication'
+> & {
+  /** Words of the shared table, from `tableCapacity`. */
+  readonly tableWords: number;
+  readonly log: Logger;
+};
+
+export interface Pool {
+  /** Resolves when every queue and every socket has its one reader; rejects with the first fault. */
+  readonly ready: Promise<void>;
+  /** Resolves once, with why: a reason when a pump died, none after `stop`. Never rejects. */
+  readonly ended: Promise<messages.PumpEnd>;
+  /** The table's main side; publish to it at any time, also before `ready`. */
+  readonly publication: Publication;
+  readonly counters: readonly PumpCounters[];
+  /** Live view for metrics and health. */
+  pumps(): readonly PumpStatus[];
+  /** Ends all pumps in order; resolves when every thread is gone. */
+  stop(): Promise<void>;
+}
+
+export interface PumpStatus {
+  readonly worker: number;
+  readonly direction: 'tx' | 'rx';
+  readonly heartbeatAgeSeconds: number;
+  readonly cpuSeconds: number;
+  readonly features: readonly messages.Feature[];
+  readonly lowered: readonly messages.Feature[];
+  readonly socketBufferBytes: number;
+}
+
+/** How long main waits for pumps to come up, and for them to go, before it says so. */
+const START_DEADLINE_MS = 10_000;
+const LOOK_EVERY_MS = 2;
+
+/** Starts 2N pumps; returns at once. See `Pool` for what follows. */
+export function startPool(options: PoolOptions): Pool {
+  const { tableWords, log, ...plan } = options;
+  const pumps = 2 * plan.workers;
+  const shared = {
+    control: new SharedArrayBuffer(messages.controlBytes(pumps)),
+    counters: new SharedArrayBuffer(pumps * BLOCK_SLOTS * 8),
+  };
+  const control = new Int32Array(shared.control);
+  for (let pump = 0; pump < pumps; pump++) {
+    control[messages.pumpSlot(pump, messages.PUMP_WAKE)] = -1;
+    control[messages.pumpSlot(pump, messages.PUMP_QUEUE)] = -1;
+  }
+  const publication = createPublication(pumps, tableWords);
+  const piscina = new Piscina({
+    filename: new URL('./worker.js', import.meta.url).href,
+    minThreads: pumps,
+    maxThreads: pumps,
+    idleTimeout: Number.POSITIVE_INFINITY,
+  });
+  const tasks = listTasks({ ...plan, ...shared, publication: publication.memory });
+  const ends = tasks.map((task) => runTask(piscina, task));
+  const ended = firstEnd(ends, control, log);
+  const stop = once(async () => {
+    requestStop(control, pumps);
+    await Promise.all(ends);
+    closeWakes(control, pumps);
+    await piscina.destroy();
+  });
+  // The first end of a pump is the end of all: a queue without its reader is a black hole.
+  void ended.then(() => requestStop(control, pumps));
+  const counters = tasks.map((task, pump) => ({
+    worker: task.worker,
+    direction: task.direction,
+    values: new Float64Array(shared.counters, pump * BLOCK_SLOTS * 8, BLOCK_SLOTS),
+  }));
+  const status = createStatus(control, counters);
+  return {
+    ready: whenReady(control, pumps, ended),
+    ended,
+    publication,
+    counters,
+    pumps: status,
+    stop,
+  };
+}
+
+function listTasks(plan: Omit<messages.PumpTask, 'direction' | 'worker'>): messages.PumpTask[] {
+  const tasks: messages.PumpTask[] = [];
+  for (const direction of ['tx', 'rx'] as const) {
+    for (let worker = 0; worker < plan.workers; worker++)
+      tasks.push({ ...plan, direction, worker });
+  }
+  return tasks;
+}
+
+async function runTask(piscina: Piscina, task: messages.PumpTask): Promise<messages.PumpEnd> {
+  try {
+    return (await piscina.run(task)) as messages.PumpEnd;
+  } catch (error) {
+    const text = error instanceof Error ? error.message : String(error);
+    return { reason: `${task.direction} pump ${task.worker} crashed: ${text}` };
+  }
+}
+
+/** The first pump to end, with its reason; an end that nobody ordered always has one. */
+async function firstEnd(
+  ends: readonly Promise<messages.PumpEnd>[],
+  control: Int32Array,
+  log: Logger,
+): Promise<messages.PumpEnd> {
+  const end = await Promise.race(ends);
+  if (end.reason !== undefined) {
+    log.fatal({ reason: end.reason }, 'a pump ended; stopping the others');
+    return end;
+  }
+  const ordered = Atomics.load(control, messages.STOP) !== 0;
+  return ordered ? end : { reason: 'a pump ended without being told to' };
+}
+
+function requestStop(control: Int32Array, pumps: number): void {
+  Atomics.store(control, messages.STOP, 1);
+  const one = new Uint8Array(BigUint64Array.of(1n).buffer);
+  for (let pump = 0; pump < pumps; pump++) {
+    const wake = Atomics.load(control, messages.pumpSlot(pump, messages.PUMP_WAKE));
+    if (wake >= 0) writeSync(wake, one);
+  }
+}
+
+/** Main closes what pumps opened to be woken by, so that no write can meet a reused number. */
+function closeWakes(control: Int32Array, pumps: number): void {
+  for (let pump = 0; pump < pumps; pump++) {
+    const slot = messages.pumpSlot(pump, messages.PUMP_WAKE);
+    const wake = Atomics.exchange(control, slot, -1);
+    if (wake >= 0) closeSync(wake);
+  }
+}
+
+async function whenReady(
+  control: Int32Array,
+  pumps: number,
+  ended: Promise<messages.PumpEnd>,
+): Promise<void> {
+  let end: messages.PumpEnd | undefined;
+  void ended.then((value) => {
+    end = value;
+  });
+  const deadline = performance.now() + START_DEADLINE_MS;
+  const isReady = (pump: number): boolean =>
+    Atomics.load(control, messages.pumpSlot(pump, messages.PUMP_STATE)) === messages.STATE_READY;
+  for (;;) {
+    if (end !== undefined) throw new Error(end.reason ?? 'stopped before the pumps were up');
+    if (Array.from({ length: pumps }, (_, pump) => pump).every(isReady)) return;
+    if (performance.now() > deadline) throw new Error('pumps did not come up within 10 s');
+    await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
+  }
+}
+
+/** Heartbeats are counters, so their age is known by when they last moved. */
+function createStatus(
+  control: Int32Array,
+  counters: readonly PumpCounters[],
+): () => readonly PumpStatus[] {
+  const beats = counters.map(() => ({ value: -1, since: performance.now() }));
+  return () => {
+    const now = performance.now();
+    return counters.map(({ worker, direction }, pump) => {
+      const slot = (name: number): number => control[messages.pumpSlot(pump, name)];
+      const beat = beats[pump];
+      const value = slot(messages.PUMP_HEARTBEAT);
+      if (value !== beat.value) {
+        beat.value = value;
+        beat.since = now;
+      }
+      const named = (bits: number): messages.Feature[] =>
+        messages.FEATURES.filter((_, bit) => (bits & (1 << bit)) !== 0);
+      return {
+        worker,
+        direction,
+        heartbeatAgeSeconds: (now - beat.since) / 1000,
+        cpuSeconds: threadCpuSeconds(slot(messages.PUMP_THREAD)),
+        features: named(slot(messages.PUMP_FEATURES)),
+        lowered: named(slot(messages.PUMP_LOWERED)),
+        socketBufferBytes: slot(messages.PUMP_SOCKET_BUFFER),
+      };
+    });
+  };
+}
+
+/** utime and stime of a thread, proc(5) fields 14 and 15; 0 once it has gone. */
+function threadCpuSeconds(thread: number): number {
+  const ticksPerSecond = 100; // USER_HZ, fixed by the kernel's ABI on x86-64 and arm64
+  try {
+    const stat = readFileSync(`/proc/self/task/${thread}/stat`, 'latin1');
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond;
+  } catch {
+    return 0;
+  }
+}
+
+function once(action: () => Promise<void>): () => Promise<void> {
+  let running: Promise<void> | undefined;
+  return () => {
+    running ??= action();
+    return running;
+  };
+}

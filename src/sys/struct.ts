@@ -1,0 +1,57 @@
+/**
+ * Byte offsets of kernel structs, equal on x86-64 and arm64 Linux (LP64, little-endian); their
+ * headers stand in native-notes/structs.md.
+ */
+import { endianness } from 'node:os';
+import { assert } from '../assert.ts';
+
+assert(endianness() === 'LE', 'struct layouts are for little-endian machines');
+assert(
+  process.arch === 'x64' || process.arch === 'arm64',
+  `struct layouts are for x86-64 and arm64, this is ${process.arch}`,
+);
+
+/** struct iovec (bits/types/struct_iovec.h). */
+export const IOVEC_BASE = 0;
+export const IOVEC_LENGTH = 8;
+export const IOVEC_SIZE = 16;
+
+/** struct msghdr inside struct mmsghdr (bits/socket.h). */
+export const MSGHDR_NAME = 0;
+export const MSGHDR_NAME_LENGTH = 8;
+export const MSGHDR_IOVEC = 16;
+export const MSGHDR_IOVEC_LENGTH = 24;
+export const MSGHDR_CONTROL = 32;
+export const MSGHDR_CONTROL_LENGTH = 40;
+export const MSGHDR_FLAGS = 48;
+export const MMSGHDR_LENGTH = 56;
+export const MMSGHDR_SIZE = 64;
+
+/** struct cmsghdr: size_t length, int level, int type, then data; entries aligned to 8. */
+export const CMSGHDR_LENGTH = 0;
+export const CMSGHDR_LEVEL = 8;
+export const CMSGHDR_TYPE = 12;
+export const CMSGHDR_DATA = 16;
+
+/** struct sockaddr_in (netinet/in.h): host-order family, big-endian port and address. */
+export const SOCKADDR_FAMILY = 0;
+export const SOCKADDR_PORT = 2;
+export const SOCKADDR_ADDRESS = 4;
+export const SOCKADDR_IN_SIZE = 16;
+
+/** struct pollfd (poll.h). */
+export const POLLFD_FD = 0;
+export const POLLFD_EVENTS = 4;
+export const POLLFD_REVENTS = 6;
+export const POLLFD_SIZE = 8;
+
+/** struct ifreq (linux/if.h). */
+export const IFREQ_NAME = 0;
+export const IFREQ_FLAGS = 16;
+export const IFREQ_SIZE = 40;
+export const IFNAMSIZ = 16;
+
+/** struct timespec (time.h), 64-bit. */
+export const TIMESPEC_SECONDS = 0;
+export const TIMESPEC_NANOSECONDS = 8;
+export const TIMESPEC_SIZE = 16;

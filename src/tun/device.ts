@@ -1,0 +1,87 @@
+/**
+ * Opens queues of a TUN device. A device made with IFF_MULTI_QUEUE has one queue a descriptor; the
+ * kernel spreads flows over them, so a queue that nobody reads is a black hole for its flows.
+ * Source: Documentation/networking/tuntap.rst, linux/if_tun.h.
+ */
+import { libc } from '../sys/binding.ts';
+import * as constants from '../sys/constants.ts';
+import { check, EBUSY, EINVAL, ENOENT, EPERM, SyscallError } from '../sys/errno.ts';
+import { IFNAMSIZ, IFREQ_FLAGS, IFREQ_NAME, IFREQ_SIZE } from '../sys/struct.ts';
+
+const CLONE_DEVICE = '/dev/net/tun';
+
+/** What a queue was opened with. */
+export interface Queue {
+  readonly fd: number;
+  /** Whether a virtio_net_hdr goes before each packet. */
+  readonly vnetHeader: boolean;
+  /** Whether the kernel may hand over TCP superpackets, and UDP ones. */
+  readonly tso: boolean;
+  readonly uso: boolean;
+}
+
+export interface QueueWishes {
+  readonly vnetHeader: boolean;
+  readonly tso: boolean;
+  readonly uso: boolean;
+}
+
+/**
+ * Opens one more queue of `device`, non-blocking, with as many of the wishes as the kernel grants:
+ * USO needs Linux 6.2, and an older kernel refuses the whole mask, so the ladder is tried from the
+ * top. Throws SyscallError naming the cure.
+ */
+export function openQueue(device: string, wishes: QueueWishes): Queue {
+  const fd = attach(device, wishes.vnetHeader);
+  if (!wishes.vnetHeader) return { fd, vnetHeader: false, tso: false, uso: false };
+  if (wishes.tso && wishes.uso && offer(fd, true, true)) {
+    return { fd, vnetHeader: true, tso: true, uso: true };
+  }
+  if (wishes.tso && offer(fd, true, false)) {
+    return { fd, vnetHeader: true, tso: true, uso: false };
+  }
+  if (wishes.uso && offer(fd, false, true)) {
+    return { fd, vnetHeader: true, tso: false, uso: true };
+  }
+  offer(fd, false, false);
+  return { fd, vnetHeader: true, tso: false, uso: false };
+}
+
+function attach(device: string, vnetHeader: boolean): number {
+  const flags = constants.O_RDWR | constants.O_NONBLOCK | constants.O_CLOEXEC;
+  const fd = libc.open(CLONE_DEVICE, flags);
+  check(fd, 'open', `cannot open ${CLONE_DEVICE}; is the tun module there and the device allowed?`);
+  const request = new Uint8Array(IFREQ_SIZE);
+  request.set(new TextEncoder().encode(device).subarray(0, IFNAMSIZ - 1), IFREQ_NAME);
+  const { IFF_TUN, IFF_NO_PI, IFF_MULTI_QUEUE, IFF_VNET_HDR } = constants;
+  const wanted = IFF_TUN | IFF_NO_PI | IFF_MULTI_QUEUE | (vnetHeader ? IFF_VNET_HDR : 0);
+  new DataView(request.buffer).setUint16(IFREQ_FLAGS, wanted, true);
+  try {
+    check(libc.ioctl(fd, constants.TUNSETIFF, request), 'TUNSETIFF', `cannot attach to ${device}`);
+  } catch (error) {
+    libc.close(fd);
+    throw explain(error, device);
+  }
+  return fd;
+}
+
+function explain(error: unknown, device: string): unknown {
+  if (!(error instanceof SyscallError)) return error;
+  const cures = new Map([
+    [EBUSY, `${device} is held by another process; stop it or choose another --dev`],
+    [EPERM, `attaching to ${device} needs CAP_NET_ADMIN`],
+    [ENOENT, `${device} has gone`],
+    [EINVAL, `${device} is no multi-queue TUN device; delete it: ip link delete ${device}`],
+  ]);
+  return new SyscallError(error.call, error.code, cures.get(error.code) ?? error.message);
+}
+
+/** TUNSETOFFLOAD is device-wide, so every queue repeats the same mask. */
+function offer(fd: number, tso: boolean, uso: boolean): boolean {
+  // Without TUN_F_CSUM the kernel takes no other bit; alone it lets checksums stay unfinished.
+  let mask = constants.TUN_F_CSUM;
+  if (tso) mask |= constants.TUN_F_TSO4 | constants.TUN_F_TSO6;
+  if (uso) mask |= constants.TUN_F_USO4 | constants.TUN_F_USO6;
+  if (!tso && !uso) mask = 0;
+  return libc.ioctlValue(fd, constants.TUNSETOFFLOAD, mask) === 0;
+}
