@@ -1,0 +1,88 @@
+/** TCP and UDP between pods, both ways, with one, two and four workers. */
+import assert from 'node:assert/strict';
+import { createHash, randomBytes } from 'node:crypto';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import test, { after, before, describe } from 'node:test';
+import { iperf } from '../support/iperf.ts';
+import { startAll, type Weft, writeLeases } from '../support/node.ts';
+import { Background, runAside } from '../support/process.ts';
+import { buildTopology, inside, type Topology } from '../support/topology.ts';
+import { waitFor } from '../support/waitfor.ts';
+
+for (const workers of [1, 2, 4]) {
+  describe(`with ${workers} workers`, () => {
+    let topology: Topology;
+    let wefts: Weft[] = [];
+
+    before(async () => {
+      topology = buildTopology();
+      const leases = ['--leases', writeLeases(topology)];
+      wefts = await startAll(topology, [...leases, '--workers', String(workers)]);
+    });
+
+    after(async () => {
+      for (const weft of wefts) await weft.stop();
+      topology?.remove();
+    });
+
+    function flow(...args: string[]) {
+      const [from, to] = topology.nodes.map((node) => node.pod);
+      const [client, server] = [from!.namespace, to!.namespace];
+      return iperf({ client, server, address: to!.address, seconds: 1, args });
+    }
+
+    test('TCP passes, there and back', async () => {
+      for (const args of [[], ['-R'], ['-P', '8'], ['-P', '8', '-R']]) {
+        const { bytes } = await flow(...args);
+        assert.ok(bytes > 1e6, `${args.join(' ')}: ${bytes} bytes in a second`);
+      }
+    });
+
+    test('UDP passes whole, there and back', async () => {
+      for (const args of [[], ['-R']]) {
+        const { packets, lostPackets } = await flow('-u', '-b10M', '-l1400', ...args);
+        assert.ok(packets > 100, `${packets} datagrams in a second`);
+        assert.ok(lostPackets <= packets / 20, `${lostPackets} of ${packets} lost`);
+      }
+    });
+
+    test('UDP larger than the MTU passes in fragments', async () => {
+      const { packets, lostPackets } = await flow('-u', '-b10M', '-l8000');
+      assert.ok(packets > 50 && lostPackets <= packets / 20, `${lostPackets} of ${packets} lost`);
+    });
+
+    test('every worker took part, and nothing was refused', () => {
+      for (const weft of wefts) {
+        const metrics = weft.metrics();
+        for (const direction of ['tx', 'rx'] as const) {
+          const { socket_full, socket_overflow, tun_full, ...refused } = metrics.drops(direction);
+          assert.deepEqual(refused, {}, `${direction} drops beside those of full queues`);
+          const busy = Array.from({ length: workers }, (_, worker) =>
+            metrics.sum('weft_packets_total', { direction, worker: String(worker) }),
+          ).filter((packets) => packets > 0);
+          assert.ok(workers === 1 || busy.length > 1, `${direction}: ${busy.length} were busy`);
+        }
+      }
+    });
+
+    test('a file arrives as it was sent', async () => {
+      const [from, to] = topology.nodes.map((node) => node.pod);
+      const [sent, received] = ['sent', 'received'].map((name) => join(topology.directory, name));
+      writeFileSync(sent!, randomBytes(16 * 1024 * 1024));
+      const listen = ['socat', '-u', 'TCP-LISTEN:7000', `CREATE:${received}`];
+      const server = new Background(inside(to!.namespace, listen));
+      await waitFor('the listener', async () => {
+        const sockets = await runAside(inside(to!.namespace, ['ss', '-Hltn', 'sport = 7000']));
+        return sockets.stdout !== '';
+      });
+      const send = ['socat', '-u', `FILE:${sent}`, `TCP:${to!.address}:7000`];
+      const client = await runAside(inside(from!.namespace, send));
+      assert.equal(client.status, 0, client.stderr);
+      assert.equal((await server.wait(10_000)).code, 0);
+      const digest = (file: string) =>
+        createHash('sha256').update(readFileSync(file)).digest('hex');
+      assert.equal(digest(received!), digest(sent!));
+    });
+  });
+}

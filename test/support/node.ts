@@ -1,0 +1,161 @@
+/**
+ * weft in a node's namespace: started as an operator would, ready when it says so, stopped by pid.
+ * Its metrics are read over HTTP from inside the namespace.
+ */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { attempt, Background, type End, run } from './process.ts';
+import { inside, type NodeSpace, OVERLAY, type Topology } from './topology.ts';
+import { waitFor } from './waitfor.ts';
+
+const CLI = fileURLToPath(new URL('../../src/cli.js', import.meta.url));
+const METRICS_PORT = 8286;
+
+export interface LeaseValue {
+  readonly PublicIP: string;
+  readonly BackendType?: string;
+}
+
+/** Writes a lease file that names every node of the topology, or the given ones; returns its path. */
+export function writeLeases(
+  topology: Topology,
+  leases: Readonly<Record<string, LeaseValue>> = leasesOf(topology.nodes),
+): string {
+  const path = join(topology.directory, 'leases.json');
+  writeFileSync(path, JSON.stringify(leases));
+  return path;
+}
+
+/** flannel's lease of each node, by flannel's key. */
+export function leasesOf(nodes: readonly NodeSpace[]): Record<string, LeaseValue> {
+  return Object.fromEntries(nodes.map((n) => [n.subnetKey, { PublicIP: n.address }]));
+}
+
+/** Prometheus text, parsed: `name{labels}` → value. */
+export class Metrics {
+  readonly values: ReadonlyMap<string, number>;
+
+  constructor(text: string) {
+    const samples = text.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
+    this.values = new Map(
+      samples.map((line) => {
+        const space = line.lastIndexOf(' ');
+        return [line.slice(0, space), Number(line.slice(space + 1))];
+      }),
+    );
+  }
+
+  /** Sum over the series of a metric whose labels include the given ones; NaN if there is none. */
+  sum(name: string, labels: Readonly<Record<string, string>> = {}): number {
+    const wanted = Object.entries(labels).map(([key, value]) => `${key}="${value}"`);
+    let sum = Number.NaN;
+    for (const [series, value] of this.values) {
+      const [own, rest = ''] = series.split(/[{}]/);
+      if (own !== name || !wanted.every((label) => rest.split(',').includes(label))) continue;
+      sum = (Number.isNaN(sum) ? 0 : sum) + value;
+    }
+    return sum;
+  }
+
+  /** Dropped packets of one direction by reason; only the reasons that are not 0. */
+  drops(direction: 'tx' | 'rx'): Record<string, number> {
+    const drops: Record<string, number> = {};
+    for (const [series, value] of this.values) {
+      if (!series.startsWith('weft_dropped_packets_total{') || value === 0) continue;
+      if (!series.includes(`direction="${direction}"`)) continue;
+      const reason = /reason="([^"]*)"/.exec(series)?.[1] ?? '';
+      drops[reason] = (drops[reason] ?? 0) + value;
+    }
+    return drops;
+  }
+
+  /** Drops of this direction since an earlier reading, by reason. */
+  newDrops(before: Metrics, direction: 'tx' | 'rx'): Record<string, number> {
+    const [old, now] = [before.drops(direction), this.drops(direction)];
+    const changes = Object.entries(now).map(([reason, n]) => [reason, n - (old[reason] ?? 0)]);
+    return Object.fromEntries(changes.filter(([, n]) => n !== 0));
+  }
+}
+
+/** A path of a server on loopback inside a namespace, by HTTP/1.0; status 0 while none listens. */
+export function httpGet(
+  namespace: string,
+  path: string,
+  port = METRICS_PORT,
+): { status: number; body: string } {
+  const request = `GET ${path} HTTP/1.0\r\n\r\n`;
+  const socat = inside(namespace, ['socat', '-t5', '-', `TCP:127.0.0.1:${port}`]);
+  const answer = attempt(socat, { input: request }).stdout;
+  const [head = '', ...body] = answer.split('\r\n\r\n');
+  return { status: Number(/^HTTP\/1\.\d (\d+)/.exec(head)?.[1] ?? 0), body: body.join('\r\n\r\n') };
+}
+
+/** One `weft dataplane`. */
+export class Weft {
+  readonly space: NodeSpace;
+  readonly process: Background;
+
+  /** Starts without waiting; `args` follow the usual ones and may repeat them. */
+  constructor(space: NodeSpace, args: readonly string[]) {
+    this.space = space;
+    const usual = ['--network', OVERLAY, '--subnet', space.subnet, '--iface', 'eth0'];
+    const argv = [process.execPath, CLI, 'dataplane', ...usual, ...args];
+    this.process = new Background(inside(space.namespace, argv));
+  }
+
+  /** Starts and waits until it is ready to carry packets. */
+  static async start(space: NodeSpace, args: readonly string[]): Promise<Weft> {
+    const weft = new Weft(space, args);
+    await weft.ready();
+    return weft;
+  }
+
+  async ready(): Promise<void> {
+    await waitFor(`weft on node ${this.space.index} to be ready`, () => {
+      if (this.process.end) return 'ended';
+      return httpGet(this.space.namespace, '/readyz').status === 200 ? 'ready' : undefined;
+    });
+    if (this.process.end) throw new Error(`weft ended at start:\n${this.process.describe()}`);
+  }
+
+  metrics(): Metrics {
+    const { status, body } = httpGet(this.space.namespace, '/metrics');
+    if (status !== 200) throw new Error(`/metrics: ${status}\n${this.process.describe()}`);
+    return new Metrics(body);
+  }
+
+  /** CPU seconds used so far by all its threads, to the nanosecond (proc(5), schedstat). */
+  cpuSeconds(): number {
+    const pid = this.process.pid;
+    const threads = run(['ls', `/proc/${pid}/task`])
+      .split('\n')
+      .filter(Boolean);
+    const nanoseconds = threads.map((thread) => {
+      const schedstat = readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8');
+      return Number(schedstat.split(' ')[0]);
+    });
+    return nanoseconds.reduce((a, b) => a + b, 0) / 1e9;
+  }
+
+  /** Ordered stop; an exit code other than 0 is an error. */
+  async stop(): Promise<End> {
+    const end = await this.process.stop('SIGTERM', 5_000);
+    if (end.code !== 0) throw new Error(`weft did not stop well:\n${this.process.describe()}`);
+    return end;
+  }
+}
+
+/** Starts weft on every node of a topology, side by side. */
+export async function startAll(topology: Topology, args: readonly string[]): Promise<Weft[]> {
+  const wefts = topology.nodes.map((space) => new Weft(space, args));
+  await Promise.all(wefts.map((weft) => weft.ready()));
+  return wefts;
+}
+
+/** CPU share of one core over a second, with nothing to do but wait: 0.05 is five percent. */
+export async function idleShare(weft: Weft): Promise<number> {
+  const [cpu, clock] = [weft.cpuSeconds(), performance.now()];
+  await waitFor('a second to pass', () => performance.now() - clock > 1000, { every: 100 });
+  return ((weft.cpuSeconds() - cpu) * 1000) / (performance.now() - clock);
+}
