@@ -44,35 +44,22 @@ export function createScreen(out: NodeJS.WriteStream, environment: NodeJS.Proces
   const finish = (good: boolean, title: string, rest: string) =>
     print(`${alive ? ERASE_LINE : ''}  ${mark(good)} ${title}${rest && paint('dim', `  ${rest}`)}`);
 
-  async function step<T>(
+  async function line<T>(
     title: string,
     work: () => Promise<T>,
-    summary?: (value: T) => string,
+    judge: (value: T) => { good: boolean; rest: string },
   ): Promise<T> {
-    const end = alive ? spin(out, title) : undefined;
+    const stopSpinning = alive ? spin(out, title) : () => undefined;
     try {
       const value = await work();
-      end?.();
-      finish(true, title, summary?.(value) ?? '');
+      stopSpinning();
+      const { good, rest } = judge(value);
+      finish(good, title, rest);
       return value;
     } catch (error) {
-      end?.();
+      stopSpinning();
       finish(false, title, '');
       throw error;
-    }
-  }
-
-  async function check(title: string, work: () => Promise<Outcome>): Promise<Outcome> {
-    const end = alive ? spin(out, title) : undefined;
-    try {
-      const outcome = await work();
-      finish(outcome.good, title, outcome.result);
-      return outcome;
-    } catch (error) {
-      finish(false, title, '');
-      throw error;
-    } finally {
-      end?.();
     }
   }
 
@@ -81,8 +68,10 @@ export function createScreen(out: NodeJS.WriteStream, environment: NodeJS.Proces
     lines: (lines) => {
       for (const line of lines) print(line === '' ? '' : `  ${line}`);
     },
-    step,
-    check,
+    step: (title, work, summary) =>
+      line(title, work, (value) => ({ good: true, rest: summary?.(value) ?? '' })),
+    check: (title, work) =>
+      line(title, work, (outcome) => ({ good: outcome.good, rest: outcome.result })),
     table: (rows) => {
       for (const line of aligned(rows)) print(`  ${line}`);
     },

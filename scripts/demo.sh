@@ -1,0 +1,32 @@
+#!/bin/sh
+# Runs the built demo. It gets a session of its own, so that Ctrl-C reaches only this script, which
+# passes it on: the demo then stops its own processes in order instead of all being hit at once.
+set -eu
+cd "$(dirname "$0")/.."
+
+if [ "$(id -u)" -ne 0 ]; then
+  echo "weft: the demo makes network namespaces and TUN devices, which needs root: sudo make demo" >&2
+  exit 1
+fi
+if [ ! -c /dev/net/tun ]; then
+  echo "weft: there is no /dev/net/tun. Load the module (modprobe tun); in a container, hand the" >&2
+  echo "device in: docker run --privileged, or --cap-add NET_ADMIN --device /dev/net/tun." >&2
+  exit 1
+fi
+
+TMPDIR=$(mktemp -d "${TMPDIR:-/tmp}/weft-demo.XXXXXX")
+export TMPDIR
+trap 'rm -rf "$TMPDIR"' EXIT
+
+setsid node dist/demo/main.js &
+demo=$!
+trap 'kill -INT "$demo" 2>/dev/null || true' INT
+trap 'kill -TERM "$demo" 2>/dev/null || true' TERM HUP
+
+# A signal ends `wait` before the demo has ended; then wait again.
+status=0
+while kill -0 "$demo" 2>/dev/null; do
+  status=0
+  wait "$demo" || status=$?
+done
+exit "$status"
