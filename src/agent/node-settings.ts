@@ -1,0 +1,97 @@
+import { readFile } from 'node:fs/promises';
+import { setTimeout as pause } from 'node:timers/promises';
+import type { Config } from '../config.ts';
+import type { Logger } from '../log.ts';
+import { formatPrefix4 } from '../wire/address.ts';
+import { Fault } from './fault.ts';
+import type { Readiness } from './readiness.ts';
+import { parseSubnetFile, type SubnetFile } from './subnet-file.ts';
+import type { Uplink } from './uplink.ts';
+
+/** Outer IPv4 header and UDP header (RFC 791, RFC 768). */
+export const ENCAPSULATION_BYTES = 28;
+
+const LOOK_AGAIN_MS = 250;
+
+/**
+ * This node's part of the overlay, from the options or from the agent's file. A missing file is
+ * waited for, since agents may start after us; a wrong one is a fault.
+ */
+export async function readNodeSettings(
+  config: Config,
+  readiness: Readiness,
+  log: Logger,
+  signal: AbortSignal,
+): Promise<SubnetFile> {
+  if (config.network !== undefined && config.subnet !== undefined) {
+    return { network: config.network, subnet: config.subnet };
+  }
+  const text = await waitForFile(config.subnetFile, readiness, log, signal);
+  const reading = parseSubnetFile(text);
+  if (reading.ok) return reading.value;
+  throw new Fault('configuration', `${config.subnetFile}: ${reading.faults.join('; ')}`);
+}
+
+async function waitForFile(
+  path: string,
+  readiness: Readiness,
+  log: Logger,
+  signal: AbortSignal,
+): Promise<string> {
+  for (;;) {
+    try {
+      const text = await readFile(path, 'utf8');
+      readiness.clear('subnet-file');
+      return text;
+    } catch (error) {
+      const { code, message } = error as NodeJS.ErrnoException;
+      if (code !== 'ENOENT') {
+        throw new Fault('environment', `--subnet-file ${path} cannot be read: ${message}`);
+      }
+    }
+    const waiting = `waiting for ${path}: is the control agent running?`;
+    if (readiness.set('subnet-file', waiting)) {
+      log.info(`${waiting} (or give --network and --subnet)`);
+    }
+    await pause(LOOK_AGAIN_MS, undefined, { signal });
+  }
+}
+
+/**
+ * The MTU of the tunnel: what --mtu says, else the underlay's less the two outer headers, or less
+ * still where the agent told pods so.
+ */
+export function chooseMtu(
+  wanted: number | undefined,
+  fromFile: number | undefined,
+  uplink: Uplink,
+  log: Logger,
+): number {
+  const room = uplink.mtu - ENCAPSULATION_BYTES;
+  const fits = `underlay ${uplink.name} carries ${uplink.mtu} - ${ENCAPSULATION_BYTES} = ${room}`;
+  if (wanted !== undefined) {
+    if (wanted > room)
+      log.warn(`--mtu ${wanted} is too large: ${fits}; full packets will not pass`);
+    return wanted;
+  }
+  if (fromFile !== undefined && fromFile > room) {
+    log.warn(`subnet file says MTU ${fromFile}, but ${fits}: give pods an MTU of ${room}`);
+  }
+  if (room < 68) throw new Fault('environment', `no room for IPv4: ${fits}`);
+  return Math.min(fromFile ?? room, room);
+}
+
+/** How many pumps each way, and why, for the log. */
+export function chooseWorkers(
+  wanted: number | undefined,
+  cores: number,
+): { count: number; reason: string } {
+  if (wanted !== undefined) return { count: wanted, reason: '--workers' };
+  const count = cores <= 4 ? 1 : cores <= 8 ? 2 : 4;
+  return { count, reason: `${cores} core${cores === 1 ? '' : 's'}` };
+}
+
+/** `10.1.5.0/24 of 10.1.0.0/16`. */
+export function describeNode(node: SubnetFile): string {
+  return `${formatPrefix4(node.subnet)} of ${formatPrefix4(node.network)}`;
+}

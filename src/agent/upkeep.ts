@@ -1,0 +1,146 @@
+import type { Run } from '../linux/command.ts';
+import { findLink } from '../linux/link.ts';
+import { type Monitor, startMonitor } from '../linux/monitor.ts';
+import type { Logger } from '../log.ts';
+import { formatAddress4 } from '../wire/address.ts';
+import { restoreDevice, type TunnelDevice } from './backend/udp.ts';
+import { Fault } from './fault.ts';
+import { ENCAPSULATION_BYTES } from './node-settings.ts';
+import type { Readiness } from './readiness.ts';
+import type { Uplink } from './uplink.ts';
+
+/** Should the monitor miss something, it is found at the next look. */
+const LOOK_EVERY_MS = 30_000;
+
+export interface UpkeepOptions {
+  readonly run: Run;
+  readonly device: TunnelDevice;
+  /** Index of our link: a new one of the same name is not ours. */
+  readonly index: number;
+  readonly uplink: Uplink;
+  readonly readiness: Readiness;
+  readonly log: Logger;
+  /** Told once when the device is gone for good. */
+  readonly gone: (fault: Fault) => void;
+}
+
+/** Keeps device, address and route as they should be, and knows whether the underlay is there. */
+export interface Upkeep {
+  readonly deviceUp: boolean;
+  /** The underlay's MTU as of the last look. */
+  readonly underlayMtu: number;
+  /** Looks now; for a caller that has reason to. */
+  look(): Promise<void>;
+  stop(): void;
+}
+
+export function startUpkeep(options: UpkeepOptions): Upkeep {
+  const upkeep = new Looker(options);
+  upkeep.start();
+  return upkeep;
+}
+
+class Looker implements Upkeep {
+  deviceUp = true;
+  underlayMtu: number;
+  private readonly options: UpkeepOptions;
+  private monitor: Monitor | undefined;
+  private timer: NodeJS.Timeout | undefined;
+  private looking: Promise<void> | undefined;
+  private again = false;
+  private stopped = false;
+
+  constructor(options: UpkeepOptions) {
+    this.options = options;
+    this.underlayMtu = options.uplink.mtu;
+  }
+
+  start(): void {
+    const { log } = this.options;
+    this.monitor = startMonitor({
+      changed: () => void this.look(),
+      lost: (reason) => log.warn(`'ip monitor' ${reason}; starting it again`),
+    });
+    this.timer = setInterval(() => void this.look(), LOOK_EVERY_MS);
+  }
+
+  stop(): void {
+    this.stopped = true;
+    clearInterval(this.timer);
+    this.monitor?.stop();
+  }
+
+  /** One look at a time; a wake-up during one makes exactly one more. */
+  look(): Promise<void> {
+    if (this.looking !== undefined) {
+      this.again = true;
+      return this.looking;
+    }
+    this.looking = this.lookAtAll().finally(() => {
+      this.looking = undefined;
+    });
+    return this.looking;
+  }
+
+  private async lookAtAll(): Promise<void> {
+    do {
+      this.again = false;
+      if (this.stopped) return;
+      try {
+        await this.lookAtDevice();
+        await this.lookAtUnderlay();
+        this.options.readiness.clear('upkeep');
+      } catch (error) {
+        this.complain('upkeep', (error as Error).message);
+      }
+    } while (this.again);
+  }
+
+  private complain(cause: string, sentence: string): void {
+    if (this.stopped) return;
+    if (this.options.readiness.set(cause, sentence)) this.options.log.warn(sentence);
+  }
+
+  private async lookAtDevice(): Promise<void> {
+    const { run, device, index, readiness, log } = this.options;
+    const found = await restoreDevice(run, device, index);
+    if (this.stopped) return;
+    this.deviceUp = found.state === 'up';
+    if (found.state === 'gone') {
+      this.options.gone(deviceGone(device.name));
+    } else if (found.state === 'down') {
+      this.complain('device', `${device.name} is down: ip link set ${device.name} up`);
+    } else {
+      if (readiness.clear('device')) log.info(`${device.name} is up again`);
+      if (found.repairs.length > 0)
+        log.warn(`${device.name}: restored ${found.repairs.join(', ')}`);
+    }
+  }
+
+  private async lookAtUnderlay(): Promise<void> {
+    const { run, device, uplink, readiness, log } = this.options;
+    const link = await findLink(run, uplink.name);
+    const address = formatAddress4(uplink.address);
+    if (link === undefined) {
+      this.complain('underlay', `underlay ${uplink.name} is gone`);
+    } else if (!link.addresses.some((row) => row.local === address)) {
+      this.complain('underlay', `underlay ${uplink.name} lost its address ${address}`);
+    } else if (!link.up) {
+      this.complain('underlay', `underlay ${uplink.name} is down: ip link set ${uplink.name} up`);
+    } else if (readiness.clear('underlay')) {
+      log.info(`underlay ${uplink.name} has ${address} again`);
+    }
+    if (link === undefined || link.mtu === this.underlayMtu) return;
+    this.underlayMtu = link.mtu;
+    const room = link.mtu - ENCAPSULATION_BYTES;
+    const verdict = room < device.mtu ? `: too small for ${device.name}, restart weft` : '';
+    log.warn(`underlay ${uplink.name} now has MTU ${link.mtu}${verdict}`);
+  }
+}
+
+export function deviceGone(name: string): Fault {
+  return new Fault(
+    'dataplane',
+    `${name} was deleted under weft; started again, weft makes it anew`,
+  );
+}

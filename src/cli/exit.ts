@@ -1,0 +1,56 @@
+import { writeSync } from 'node:fs';
+import { Fault } from '../agent/fault.ts';
+import { ConfigError } from '../config.ts';
+import { SourceOptionsError } from '../lease/source.ts';
+import { CommandError } from '../linux/command.ts';
+import { ListenError } from '../observe/http.ts';
+
+/** What the process says of its end to whoever started it. */
+export const EXIT = {
+  /** Ended because it was asked to. */
+  ordered: 0,
+  /** A mistake of weft's own. */
+  unexpected: 1,
+  /** Options that cannot work: starting again will not help. */
+  configuration: 2,
+  /** The host lacks something, or something is in the way. */
+  environment: 3,
+  /** Forwarding ended: a worker died or the device was deleted. Starting again helps. */
+  dataplane: 4,
+} as const;
+
+/** The same, for the end of the help. */
+export const EXIT_HELP = `Exit codes:
+  0  ended by SIGTERM, SIGINT or SIGHUP (a second signal kills at once)
+  1  a mistake of weft's own; please report it
+  2  options or files that cannot work
+  3  the host: no /dev/net/tun, no CAP_NET_ADMIN, port or address taken, foreign route or device
+  4  forwarding ended: a packet worker died, or the device was deleted`;
+
+/** Tells each fault on a line of its own on stderr; the result is the exit code. */
+export function explainEnd(error: unknown): number {
+  const [code, lines] = classify(error);
+  for (const line of lines) tell(line);
+  return code;
+}
+
+/** stderr may be closed or on a full disk; there is nobody left to tell that. */
+export function tell(line: string): void {
+  try {
+    writeSync(2, `weft: ${line}\n`);
+  } catch {}
+}
+
+function classify(error: unknown): [code: number, lines: readonly string[]] {
+  if (error instanceof ConfigError || error instanceof SourceOptionsError) {
+    return [EXIT.configuration, error.faults];
+  }
+  if (error instanceof Fault) return [EXIT[error.kind], [error.message]];
+  if (error instanceof ListenError || error instanceof CommandError) {
+    return [EXIT.environment, [error.message]];
+  }
+  if (error instanceof Error && error.name === 'SyscallError') {
+    return [EXIT.environment, [error.message]];
+  }
+  return [EXIT.unexpected, [error instanceof Error ? (error.stack ?? error.message) : `${error}`]];
+}

@@ -1,0 +1,47 @@
+import { Command, CommanderError } from 'commander';
+import { readConfig } from '../config.ts';
+import { dataplaneCommand } from './arguments.ts';
+import { readVersions } from './build.ts';
+import { runDataplane } from './dataplane.ts';
+import { EXIT, EXIT_HELP, explainEnd, tell } from './exit.ts';
+
+/**
+ * Runs one command of weft to its end.
+ * @param words the command line without the program
+ * @returns the exit code, see EXIT
+ */
+export async function main(
+  words: readonly string[],
+  environment: NodeJS.ProcessEnv,
+): Promise<number> {
+  let code: number = EXIT.ordered;
+  const dataplane = dataplaneCommand(async ({ given, faults }) => {
+    code = await runDataplane(readConfig(given, environment, faults));
+  });
+  const program = new Command('weft')
+    .description("flannel's UDP overlay, rebuilt for throughput")
+    .version(readVersions().version, '-V, --version', 'show the version')
+    .helpOption('-h, --help', 'show this help')
+    .addHelpText('after', `\n'weft <command> --help' lists its options.\n\n${EXIT_HELP}`)
+    .addCommand(dataplane);
+  for (const command of [program, dataplane]) {
+    // Commander writes its errors itself; ours all come out of one place, in one form.
+    command.exitOverride().configureOutput({ outputError: () => {} });
+  }
+  try {
+    if (words.length === 0) program.outputHelp({ error: true });
+    else await program.parseAsync([...words], { from: 'user' });
+    return words.length === 0 ? EXIT.configuration : code;
+  } catch (error) {
+    return error instanceof CommanderError ? explainUsage(error) : explainEnd(error);
+  }
+}
+
+function explainUsage(error: CommanderError): number {
+  // --help and --version arrive here too, having been shown.
+  if (error.exitCode === 0) return EXIT.ordered;
+  if (error.code !== 'commander.help') {
+    for (const line of error.message.replace(/^error: /, '').split('\n')) tell(line);
+  }
+  return EXIT.configuration;
+}

@@ -1,0 +1,111 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+
+export interface HttpOptions {
+  readonly host: string;
+  readonly port: number;
+  /** The text of /metrics and its content type. */
+  readonly metrics: () => Promise<string>;
+  readonly contentType: string;
+  /** What is wrong with the process itself; alive if empty. */
+  readonly unhealthy: () => readonly string[];
+  /** Why the node cannot forward; ready if empty. */
+  readonly notReady: () => readonly string[];
+}
+
+export interface HttpServer {
+  readonly port: number;
+  close(): void;
+}
+
+/** The address cannot be listened on; the message says which, and what to do. */
+export class ListenError extends Error {
+  override readonly name = 'ListenError';
+}
+
+/** A scrape takes milliseconds. Who is slower than this is broken or means harm. */
+const DEADLINE_MS = 5_000;
+const MOST_CONNECTIONS = 64;
+const MOST_HEADER_BYTES = 8_192;
+
+/**
+ * Serves /metrics, /healthz and /readyz. No request can hold the process up: connections, header
+ * bytes and time are bounded.
+ * @throws ListenError
+ */
+export async function serveHttp(options: HttpOptions): Promise<HttpServer> {
+  const server = createServer(
+    {
+      maxHeaderSize: MOST_HEADER_BYTES,
+      headersTimeout: DEADLINE_MS,
+      requestTimeout: DEADLINE_MS,
+      keepAliveTimeout: DEADLINE_MS,
+      connectionsCheckingInterval: 1_000,
+    },
+    (request, response) => void answer(options, request, response),
+  );
+  server.maxConnections = MOST_CONNECTIONS;
+  // Covers what the deadlines above do not: a client that never reads its answer.
+  server.setTimeout(2 * DEADLINE_MS, (socket) => socket.destroy());
+  await listening(server, options);
+  return {
+    port: (server.address() as AddressInfo).port,
+    close: () => {
+      server.close();
+      server.closeAllConnections();
+    },
+  };
+}
+
+function listening(server: Server, { host, port }: HttpOptions): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      reject(new ListenError(`--metrics-listen ${host}:${port}: ${explain(error)}`));
+    });
+    server.listen({ host, port }, resolve);
+  });
+}
+
+function explain(error: NodeJS.ErrnoException): string {
+  switch (error.code) {
+    case 'EADDRINUSE':
+      return 'the port is taken: stop what has it, or choose another';
+    case 'EADDRNOTAVAIL':
+      return 'no interface has that address';
+    case 'EACCES':
+      return 'not allowed: ports below 1024 need CAP_NET_BIND_SERVICE';
+    default:
+      return error.message;
+  }
+}
+
+async function answer(
+  options: HttpOptions,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const path = (request.url ?? '').split('?')[0];
+  const known = path === '/metrics' || path === '/healthz' || path === '/readyz';
+  if (!known) return reply(response, 404, 'try /metrics, /healthz or /readyz');
+  if (request.method !== 'GET' && request.method !== 'HEAD') {
+    response.setHeader('Allow', 'GET, HEAD');
+    return reply(response, 405, 'only GET and HEAD');
+  }
+  if (path === '/healthz') return verdict(response, options.unhealthy());
+  if (path === '/readyz') return verdict(response, options.notReady());
+  try {
+    const text = await options.metrics();
+    response.writeHead(200, { 'Content-Type': options.contentType }).end(text);
+  } catch (error) {
+    reply(response, 500, `metrics: ${(error as Error).message}`);
+  }
+}
+
+function verdict(response: ServerResponse, reasons: readonly string[]): void {
+  if (reasons.length === 0) reply(response, 200, 'ok');
+  else reply(response, 503, reasons.join('\n'));
+}
+
+function reply(response: ServerResponse, status: number, text: string): void {
+  response.writeHead(status, { 'Content-Type': 'text/plain; charset=utf-8' }).end(`${text}\n`);
+}

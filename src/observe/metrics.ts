@@ -1,0 +1,86 @@
+import { collectDefaultMetrics, Registry } from 'prom-client';
+import {
+  BusyRatios,
+  type NodeView,
+  nodeMetrics,
+  type PumpView,
+  pumpMetrics,
+} from './node-metrics.ts';
+import { type PacketView, packetMetrics } from './packet-metrics.ts';
+import { registerAll, single } from './registry.ts';
+
+export type MetricsView = PacketView & NodeView;
+
+/** Labels of `weft_build_info`. */
+export interface BuildInfo {
+  readonly version: string;
+  readonly node: string;
+  /** What makes the system calls, with its version. */
+  readonly binding: string;
+  readonly kernel: string;
+}
+
+export interface MetricsOptions {
+  readonly view: MetricsView;
+  readonly build: BuildInfo;
+  readonly logWriteErrors: () => number;
+}
+
+export interface Metrics {
+  readonly contentType: string;
+  /** The exposition in Prometheus' text format. */
+  text(): Promise<string>;
+  stop(): void;
+}
+
+const SAMPLE_EVERY_MS = 1_000;
+/** Coarse on purpose: each tick wakes an idle process. */
+const EVENT_LOOP_SAMPLE_MS = 500;
+
+/** A registry of its own with every metric of the program; nothing is written per packet. */
+export function createMetrics({ view, build, logWriteErrors }: MetricsOptions): Metrics {
+  const registry = new Registry();
+  const busy = new BusyRatios();
+  registerAll(registry, [
+    ...packetMetrics(view),
+    ...nodeMetrics(view),
+    ...pumpMetrics(view, busy),
+    {
+      name: 'weft_log_write_errors_total',
+      help: 'Log lines that could not be written',
+      type: 'counter',
+      read: () => single(logWriteErrors()),
+    },
+    {
+      name: 'weft_build_info',
+      help: 'Always 1; its labels say what runs',
+      type: 'gauge',
+      read: () => [{ labels: { ...build }, value: 1 }],
+    },
+  ]);
+  collectDefaultMetrics({
+    register: registry,
+    prefix: 'weft_',
+    eventLoopMonitoringPrecision: EVENT_LOOP_SAMPLE_MS,
+  });
+  const sample = () => busy.sample(view.pumps(), performance.now() / 1000);
+  const timer = setInterval(sample, SAMPLE_EVERY_MS).unref();
+  return {
+    contentType: registry.contentType,
+    text: () => registry.metrics(),
+    stop: () => clearInterval(timer),
+  };
+}
+
+/** A pump wakes once a second; five missed wake-ups are no delay but a hang. */
+const OLDEST_HEARTBEAT_SECONDS = 5;
+
+/** What /healthz complains of: pumps that no longer turn. */
+export function unhealthyPumps(pumps: readonly PumpView[]): string[] {
+  return pumps
+    .filter((pump) => pump.heartbeatAgeSeconds >= OLDEST_HEARTBEAT_SECONDS)
+    .map(({ direction, worker, heartbeatAgeSeconds }) => {
+      const seconds = heartbeatAgeSeconds.toFixed(1);
+      return `${direction} worker ${worker} hangs: last heartbeat ${seconds} s ago`;
+    });
+}

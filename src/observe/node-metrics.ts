@@ -1,0 +1,177 @@
+import { byLabel, type ReadMetric, type Sample, single } from './registry.ts';
+
+/** What is known of one pump while it lives. */
+export interface PumpView {
+  readonly worker: number;
+  readonly direction: 'tx' | 'rx';
+  readonly heartbeatAgeSeconds: number;
+  readonly cpuSeconds: number;
+  readonly features: readonly string[];
+  readonly lowered: readonly string[];
+  readonly socketBufferBytes: number;
+}
+
+/** What the metrics of the node are read from; every label is there from the start. */
+export interface NodeView {
+  /** Workers of each direction. */
+  readonly workers: number;
+  readonly publications: number;
+  readonly deviceUp: boolean;
+  readonly mtu: { readonly inner: number; readonly underlay: number };
+  readonly featureNames: readonly string[];
+  pumps(): readonly PumpView[];
+  notReady(): readonly string[];
+  leaseCounts(): {
+    readonly peers: number;
+    readonly refused: Readonly<Record<string, number>>;
+    readonly events: Readonly<Record<string, number>>;
+  };
+  leaseStatus(): {
+    readonly state: string;
+    readonly lastSyncSeconds: number;
+    readonly resyncs: number;
+    readonly failures: number;
+  };
+}
+
+/** Leases that are well-formed and simply not for UDP; counted apart from refused ones. */
+const IGNORED = 'other_backend';
+const SOURCE_STATES = ['connecting', 'synced', 'stale'];
+
+export function nodeMetrics(view: NodeView): ReadMetric[] {
+  return [
+    gauge('weft_workers', 'Packet workers of each direction', () => single(view.workers)),
+    gauge('weft_device_up', '1 while the TUN device is up', () => single(Number(view.deviceUp))),
+    gauge('weft_ready', '1 while /readyz answers 200', () =>
+      single(Number(view.notReady().length === 0)),
+    ),
+    gauge('weft_mtu_bytes', 'MTU of the tunnel (inner) and of the underlay; 0 if unknown', () =>
+      byLabel('layer', { inner: view.mtu.inner, underlay: view.mtu.underlay }),
+    ),
+    gauge('weft_capability', '1 if the feature is in force on every worker', () =>
+      byLabel('feature', capabilities(view)),
+    ),
+    ...leaseMetrics(view),
+    counter('weft_table_publications_total', 'Lease tables handed to the workers', () =>
+      single(view.publications),
+    ),
+  ];
+}
+
+function leaseMetrics(view: NodeView): ReadMetric[] {
+  return [
+    gauge('weft_leases', 'Leases known: peers, those of other backends, refused ones', () => {
+      const { peers, refused } = view.leaseCounts();
+      const ignored = refused[IGNORED] ?? 0;
+      const all = Object.values(refused).reduce((total, count) => total + count, 0);
+      return byLabel('state', { peer: peers, ignored, refused: all - ignored });
+    }),
+    gauge('weft_lease_refused', 'Leases that are no peers now, by reason', () =>
+      byLabel('reason', view.leaseCounts().refused),
+    ),
+    counter('weft_lease_events_total', 'What the lease source said; ignored changed nothing', () =>
+      byLabel('type', view.leaseCounts().events),
+    ),
+    gauge('weft_lease_source_state', '1 for the state the lease source is in', () => {
+      const now = view.leaseStatus().state;
+      return SOURCE_STATES.map((state) => ({
+        labels: { state },
+        value: Number(state === now),
+      }));
+    }),
+    gauge(
+      'weft_lease_last_sync_timestamp_seconds',
+      'When the leases were last known to be current; 0 if never',
+      () => single(view.leaseStatus().lastSyncSeconds),
+    ),
+    counter('weft_lease_resyncs_total', 'Whole lists read after the first', () =>
+      single(view.leaseStatus().resyncs),
+    ),
+    counter('weft_lease_source_failures_total', 'Failed tries to reach the lease source', () =>
+      single(view.leaseStatus().failures),
+    ),
+  ];
+}
+
+/** A feature lives in either pump of a worker, and counts if no worker lacks or has lost it. */
+function capabilities(view: NodeView): Record<string, number> {
+  const pumps = view.pumps();
+  const workers = [...new Set(pumps.map((pump) => pump.worker))];
+  const inForce = (name: string) =>
+    workers.length > 0 &&
+    pumps.every((pump) => !pump.lowered.includes(name)) &&
+    workers.every((worker) =>
+      pumps.some((pump) => pump.worker === worker && pump.features.includes(name)),
+    );
+  return Object.fromEntries(view.featureNames.map((name) => [name, Number(inForce(name))]));
+}
+
+/** Metrics of single pumps. `busy` is the share of a core in the last second. */
+export function pumpMetrics(view: NodeView, busy: BusyRatios): ReadMetric[] {
+  const read = (value: (pump: PumpView | undefined, key: string) => number) => (): Sample[] => {
+    const pumps = view.pumps();
+    return pumpKeys(view.workers).map(({ direction, worker }) => {
+      const pump = pumps.find((one) => one.direction === direction && one.worker === worker);
+      return { labels: { direction, worker }, value: value(pump, `${direction}${worker}`) };
+    });
+  };
+  return [
+    counter(
+      'weft_worker_cpu_seconds_total',
+      'CPU time of the worker',
+      read((pump) => pump?.cpuSeconds ?? 0),
+    ),
+    gauge(
+      'weft_worker_busy_ratio',
+      'Share of a core that the worker used in the last second',
+      read((_, key) => busy.ratioOf(key)),
+    ),
+    gauge(
+      'weft_worker_heartbeat_age_seconds',
+      'Time since the worker last woke; it wakes at least once a second',
+      read((pump) => pump?.heartbeatAgeSeconds ?? 0),
+    ),
+    gauge(
+      'weft_socket_buffer_bytes',
+      'Socket buffer that the kernel granted: sending for tx, receiving for rx',
+      read((pump) => pump?.socketBufferBytes ?? 0),
+    ),
+  ];
+}
+
+function pumpKeys(workers: number): { direction: 'tx' | 'rx'; worker: number }[] {
+  const numbers = Array.from({ length: workers }, (_, worker) => worker);
+  return (['tx', 'rx'] as const).flatMap((direction) =>
+    numbers.map((worker) => ({ direction, worker })),
+  );
+}
+
+/** CPU time turned into shares of a core, from one sample to the next. */
+export class BusyRatios {
+  private readonly last = new Map<string, { cpuSeconds: number; at: number }>();
+  private readonly ratios = new Map<string, number>();
+
+  /** @param now in seconds on any steady clock */
+  sample(pumps: readonly PumpView[], now: number): void {
+    for (const { direction, worker, cpuSeconds } of pumps) {
+      const key = `${direction}${worker}`;
+      const before = this.last.get(key);
+      if (before !== undefined && now > before.at) {
+        this.ratios.set(key, (cpuSeconds - before.cpuSeconds) / (now - before.at));
+      }
+      this.last.set(key, { cpuSeconds, at: now });
+    }
+  }
+
+  ratioOf(key: string): number {
+    return this.ratios.get(key) ?? 0;
+  }
+}
+
+function gauge(name: string, help: string, read: ReadMetric['read']): ReadMetric {
+  return { name, help, type: 'gauge', read };
+}
+
+function counter(name: string, help: string, read: ReadMetric['read']): ReadMetric {
+  return { name, help, type: 'counter', read };
+}

@@ -1,0 +1,48 @@
+import { type Metric, Registry } from 'prom-client';
+
+/** One line of the exposition; `suffix` is `_bucket`, `_sum` or `_count` in histograms. */
+export interface Sample {
+  readonly labels: Readonly<Record<string, string | number>>;
+  readonly value: number;
+  readonly suffix?: string;
+}
+
+export interface ReadMetric {
+  readonly name: string;
+  readonly help: string;
+  readonly type: 'counter' | 'gauge' | 'histogram';
+  /** Reads the present values; called at each scrape, must not wait. */
+  readonly read: () => readonly Sample[];
+}
+
+/**
+ * Registers metrics that are read where they are kept. prom-client's own classes keep a second copy
+ * that would have to be reset and filled at each scrape; what its registry asks of a metric is only
+ * a name and `get()`, and both are public parts of every metric.
+ */
+export function registerAll(registry: Registry, metrics: readonly ReadMetric[]): void {
+  for (const { name, help, type, read } of metrics) {
+    const get = async () => ({
+      name,
+      help,
+      type,
+      aggregator: 'sum',
+      values: read().map(({ labels, value, suffix }) => {
+        return suffix === undefined
+          ? { labels, value }
+          : { labels, value, metricName: `${name}${suffix}` };
+      }),
+    });
+    registry.registerMetric({ name, help, type, get, reset: () => {} } as unknown as Metric);
+  }
+}
+
+export { Registry };
+
+/** One value without labels. */
+export const single = (value: number): readonly Sample[] => [{ labels: {}, value }];
+
+/** One value for each name of a closed set. */
+export function byLabel(label: string, values: Readonly<Record<string, number>>): Sample[] {
+  return Object.entries(values).map(([name, value]) => ({ labels: { [label]: name }, value }));
+}
