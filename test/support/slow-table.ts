@@ -1,46 +1,49 @@
 /**
  * The lease table as a list that is walked: the slow twin of forwarding/table and compile. It
- * knows prefixes only as text of bits, so that it shares no trick with the fast one.
+ * compares prefixes by division, so that it shares no trick with the fast one.
  */
-
-export interface SlowRow {
-  readonly network: number;
-  readonly length: number;
-  readonly peer: number;
-}
 
 export interface SlowPrefix {
   readonly network: number;
   readonly length: number;
 }
 
-/** The peer behind an address, or undefined; longest prefix first, the later row among equals. */
-export function slowLookup(
+export interface SlowRow extends SlowPrefix {
+  readonly peer: number;
+}
+
+/** The rows that belong into a table: inside the network and not inside the own subnet. */
+export function slowRows(
   rows: readonly SlowRow[],
   own: SlowPrefix,
   network: SlowPrefix,
-  address: number,
-): number | undefined {
-  if (slowContains(own, address)) return undefined;
-  let best: SlowRow | undefined;
-  for (const row of rows) {
-    if (!slowUsable(row, own, network) || !slowContains(row, address)) continue;
-    if (best === undefined || row.length >= best.length) best = row;
-  }
-  return best?.peer;
+): SlowRow[] {
+  return rows.filter((row) => slowCovers(network, row) && !slowCovers(own, row));
 }
 
-/** Whether a row belongs into a table at all. */
-export function slowUsable(row: SlowRow, own: SlowPrefix, network: SlowPrefix): boolean {
-  const insideNetwork = row.length >= network.length && slowContains(network, row.network);
-  const insideOwn = row.length >= own.length && slowContains(own, row.network);
-  return insideNetwork && !insideOwn;
+/** The peer behind an address, or undefined: the longest prefix, the latest among equals. */
+export function slowLookup(
+  rows: readonly SlowRow[],
+  own: SlowPrefix,
+  address: number,
+): number | undefined {
+  let best: SlowPrefix & { peer?: number } = { network: 0, length: -1 };
+  for (const row of rows) {
+    if (row.length >= best.length && slowContains(row, address)) best = row;
+  }
+  return slowContains(own, address) && own.length >= best.length ? undefined : best.peer;
+}
+
+export function slowCovers(outer: SlowPrefix, inner: SlowPrefix): boolean {
+  return outer.length <= inner.length && slowContains(outer, inner.network);
 }
 
 export function slowContains(prefix: SlowPrefix, address: number): boolean {
-  return bitsOf(address).startsWith(bitsOf(prefix.network).slice(0, prefix.length));
+  const size = slowSize(prefix);
+  return Math.floor(address / size) === Math.floor(prefix.network / size);
 }
 
-function bitsOf(address: number): string {
-  return address.toString(2).padStart(32, '0');
+/** How many addresses are in a prefix. */
+export function slowSize(prefix: SlowPrefix): number {
+  return 2 ** (32 - prefix.length);
 }

@@ -1,0 +1,144 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { test } from 'node:test';
+import { Worker } from 'node:worker_threads';
+import { compile, type Row, tableCapacity } from '../../src/forwarding/compile.ts';
+import {
+  attach,
+  createPublication,
+  enter,
+  type Publication,
+  park,
+  publish,
+} from '../../src/forwarding/publication.ts';
+import type { ReaderReport, ReaderTask } from './publication-reader.ts';
+
+const NETWORK = { network: 0x0a000000, length: 16 };
+const OWN = { network: 0x0a000000, length: 24 };
+const LEASES = 24;
+const VERSIONS = 100_000;
+
+const tag = (value: number) => (table: Int32Array) => {
+  table.fill(value);
+};
+
+/** A table in which every lease names the same peer, at lengths that use all three levels. */
+function tagged(version: number): (table: Int32Array) => void {
+  const rows: Row[] = Array.from({ length: LEASES }, (_, index) => ({
+    network: NETWORK.network + (index + 1) * 256,
+    length: index % 2 === 0 ? 24 : 28,
+    peer: version,
+  }));
+  return (table) => {
+    assert.equal(compile(table, rows, OWN, NETWORK), 0);
+  };
+}
+
+test('a reader sees the version published last', () => {
+  const publication = createPublication(1, 4);
+  const reader = attach(structuredClone(publication.memory), 0);
+  assert.deepEqual(enter(reader), new Int32Array(4));
+  for (let version = 1; version < 10; version++) {
+    assert.ok(publish(publication, tag(version)));
+    assert.deepEqual(enter(reader), new Int32Array(4).fill(version));
+  }
+});
+
+test('a table in use is not refilled until its reader moves on', () => {
+  const publication = createPublication(3, 1);
+  const [slow, quick] = [attach(publication.memory, 0), attach(publication.memory, 2)];
+  const held = enter(slow);
+  assert.ok(publish(publication, tag(1)), 'the other copy is free');
+  for (let attempt = 0; attempt < 3; attempt++) {
+    assert.equal(enter(quick)[0], 1);
+    const fill = () => assert.fail('must not fill a table in use');
+    assert.equal(publish(publication, fill), false);
+    assert.equal(held[0], 0);
+  }
+  assert.equal(enter(slow)[0], 1);
+  assert.ok(publish(publication, tag(2)));
+  assert.equal(publish(publication, tag(3)), false, 'now both hold version 1');
+  assert.equal(enter(slow)[0], 2);
+  assert.equal(publish(publication, tag(3)), false, 'one of them still does');
+  assert.equal(enter(quick)[0], 2);
+  assert.ok(publish(publication, tag(3)));
+});
+
+test('readers that are parked, or never came, hold up nothing', () => {
+  const publication = createPublication(2, 1);
+  const reader = attach(publication.memory, 0);
+  enter(reader);
+  park(reader);
+  for (let version = 1; version <= 1000; version++) assert.ok(publish(publication, tag(version)));
+  assert.equal(enter(reader)[0], 1000);
+});
+
+test('a fill that throws changes nothing', () => {
+  const publication = createPublication(1, 1);
+  const reader = attach(publication.memory, 0);
+  assert.ok(publish(publication, tag(1)));
+  const fail = () => {
+    throw new Error('no table');
+  };
+  assert.throws(() => publish(publication, fail), /no table/);
+  assert.equal(enter(reader)[0], 1);
+  assert.ok(publish(publication, tag(2)));
+  assert.equal(enter(reader)[0], 2);
+});
+
+test('the epoch wraps without a reader noticing', () => {
+  const publication = createPublication(1, 1);
+  const reader = attach(publication.memory, 0);
+  Atomics.store(publication.control, 0, 0x7ffffffd);
+  for (let version = 1; version <= 6; version++) {
+    assert.ok(publish(publication, tag(version)));
+    assert.equal(enter(reader)[0], version);
+  }
+});
+
+test('only readers that exist attach', () => {
+  const { memory } = createPublication(2, 1);
+  assert.throws(() => attach(memory, 2), /no reader 2/);
+  assert.throws(() => attach(memory, -1), /no reader -1/);
+});
+
+/** Publishes, trying again while a reader is in the way; fails rather than wait for ever. */
+function publishSoon(publication: Publication, version: number, pause: Int32Array): void {
+  const fill = tagged(version);
+  for (let attempt = 0; attempt < 100_000; attempt++) {
+    if (publish(publication, fill)) return;
+    // Gives a reader that was preempted in the middle of a breath the core to finish it.
+    if (attempt > 10) Atomics.wait(pause, 0, 0, 0.1);
+  }
+  assert.fail(`version ${version} found no idle copy`);
+}
+
+function start(task: ReaderTask): Worker {
+  return new Worker(new URL('./publication-reader.js', import.meta.url), { workerData: task });
+}
+
+test('no reader in another thread ever sees a torn table', async () => {
+  const publication = createPublication(2, tableCapacity(NETWORK, LEASES));
+  const signals = new Int32Array(new SharedArrayBuffer(8));
+  publishSoon(publication, 1, signals.subarray(1));
+  const probes = Array.from({ length: LEASES }, (_, index) => NETWORK.network + (index + 1) * 256);
+  const common = { memory: publication.memory, signals, probes };
+  const workers = [0, 1].map((index) => start({ ...common, index, parks: index === 1 }));
+  try {
+    const running = workers.map((worker) => once(worker, 'message'));
+    assert.deepEqual(await Promise.all(running), [['running'], ['running']]);
+    const reports = workers.map((worker) => once(worker, 'message'));
+    for (let version = 2; version <= VERSIONS; version++) {
+      publishSoon(publication, version, signals.subarray(1));
+    }
+    Atomics.store(signals, 0, 1);
+    for (const [report] of (await Promise.all(reports)) as [ReaderReport][]) {
+      assert.equal(report.torn, 0, JSON.stringify(report));
+      assert.equal(report.backwards, 0, JSON.stringify(report));
+      assert.equal(report.last, VERSIONS);
+      assert.ok(report.versions > 10, JSON.stringify(report));
+    }
+  } finally {
+    await Promise.all(workers.map((worker) => worker.terminate()));
+  }
+});
