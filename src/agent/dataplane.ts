@@ -192,7 +192,7 @@ export class Dataplane {
       details,
       `forwarding ${settings.describeNode(device)} through ${device.name} (MTU ${device.mtu}) over ` +
         `${uplink.name} ${formatAddress4(uplink.address)}:${config.port} (${uplink.reason}), ` +
-        `${this.workers} workers each way (${this.workersReason}), leases from ` +
+        `${this.workers} out and ${this.workers} in workers (${this.workersReason}), leases from ` +
         `${this.source!.name}, features: ${features.join(' ') || 'none'}`,
     );
   }

@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { release } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import type { BuildInfo } from '../observe/metrics.ts';
 
 /** Versions of all that decides how packets move, for `--version` and the build metric. */
@@ -13,23 +15,26 @@ export function readVersions(): BuildInfo {
   };
 }
 
-/** Sources lie two folders below package.json, built files three. */
 function ownVersion(): string {
-  for (const up of ['../../package.json', '../../../package.json']) {
-    try {
-      const text = readFileSync(new URL(up, import.meta.url), 'utf8');
-      const { name, version } = JSON.parse(text) as { name?: string; version?: string };
-      if (name === 'weft' && version !== undefined) return version;
-    } catch {}
-  }
-  return 'unknown';
+  return versionAbove(fileURLToPath(import.meta.url), 'weft');
 }
 
 function versionOf(name: string): string {
-  const require = createRequire(import.meta.url);
   try {
-    return (require(`${name}/package.json`) as { version: string }).version;
+    return versionAbove(createRequire(import.meta.url).resolve(name), name);
   } catch {
     return 'unknown';
   }
+}
+
+/** The version in the nearest package.json of that name; sources and built files lie differently. */
+function versionAbove(file: string, name: string): string {
+  for (let folder = dirname(file); folder !== dirname(folder); folder = dirname(folder)) {
+    try {
+      const text = readFileSync(join(folder, 'package.json'), 'utf8');
+      const found = JSON.parse(text) as { name?: string; version?: string };
+      if (found.name === name && found.version !== undefined) return found.version;
+    } catch {}
+  }
+  return 'unknown';
 }

@@ -1,4 +1,4 @@
-import { collectDefaultMetrics, Registry } from 'prom-client';
+import { Registry } from 'prom-client';
 import {
   BusyRatios,
   type NodeView,
@@ -7,6 +7,7 @@ import {
   pumpMetrics,
 } from './node-metrics.ts';
 import { type PacketView, packetMetrics } from './packet-metrics.ts';
+import { processMetrics } from './process-metrics.ts';
 import { registerAll, single } from './registry.ts';
 
 export type MetricsView = PacketView & NodeView;
@@ -34,8 +35,6 @@ export interface Metrics {
 }
 
 const SAMPLE_EVERY_MS = 1_000;
-/** Coarse on purpose: each tick wakes an idle process. */
-const EVENT_LOOP_SAMPLE_MS = 500;
 
 /** A registry of its own with every metric of the program; nothing is written per packet. */
 export function createMetrics({ view, build, logWriteErrors }: MetricsOptions): Metrics {
@@ -45,6 +44,7 @@ export function createMetrics({ view, build, logWriteErrors }: MetricsOptions): 
     ...packetMetrics(view),
     ...nodeMetrics(view),
     ...pumpMetrics(view, busy),
+    ...processMetrics(),
     {
       name: 'weft_log_write_errors_total',
       help: 'Log lines that could not be written',
@@ -58,11 +58,6 @@ export function createMetrics({ view, build, logWriteErrors }: MetricsOptions): 
       read: () => [{ labels: { ...build }, value: 1 }],
     },
   ]);
-  collectDefaultMetrics({
-    register: registry,
-    prefix: 'weft_',
-    eventLoopMonitoringPrecision: EVENT_LOOP_SAMPLE_MS,
-  });
   const sample = () => busy.sample(view.pumps(), performance.now() / 1000);
   const timer = setInterval(sample, SAMPLE_EVERY_MS).unref();
   return {
