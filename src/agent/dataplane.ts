@@ -49,6 +49,7 @@ export class Dataplane {
   private upkeep: Upkeep | undefined;
   private dropsBefore = 0;
   private lastDrops = 0;
+  private forwarding = false;
   private stopping = false;
 
   constructor(config: Config, log: Logger) {
@@ -92,6 +93,7 @@ export class Dataplane {
     const uplink = await chooseUplink(this.run, config);
     const mtu = settings.chooseMtu(config.mtu, node.mtu, uplink, log);
     signal.throwIfAborted();
+    await settings.requireFreePort(uplink.address, config.port);
     const device = { name: config.device, mtu, subnet: node.subnet, network: node.network };
     const { index, unset } = await createDevice(this.run, device);
     this.tunnel = { device, index, uplink };
@@ -138,13 +140,15 @@ export class Dataplane {
       log: this.log,
     });
     void this.pool.ended.then((end) => this.pumpsEnded(end.reason, fail));
-    await Promise.race([this.pool.ready, aborted(signal)]);
+    await Promise.race([this.pool.ready.catch(pumpsRefused), aborted(signal)]);
+    this.forwarding = true;
     this.dropsBefore = readTransmitDrops(device.name) ?? 0;
   }
 
   /** A pump dies of a deleted device too; the operator is told of the cause, not of the symptom. */
   private async pumpsEnded(reason: string | undefined, fail: (fault: Fault) => void) {
-    if (this.stopping || this.tunnel === undefined) return;
+    // What ends before it forwards is told by `ready`.
+    if (this.stopping || !this.forwarding || this.tunnel === undefined) return;
     const { device, index } = this.tunnel;
     const found = await findLink(this.run, device.name).catch(() => undefined);
     if (found?.index !== index) fail(deviceGone(device.name));
@@ -161,15 +165,17 @@ export class Dataplane {
       log: this.log,
       published: () => {
         if (!this.readiness.clear('leases')) return;
-        const { peers, refused } = this.table!.counts();
-        this.log.info({ peers, refused }, `first list of leases is in: ${peers} peers`);
+        const { peers } = this.table!.counts();
+        this.log.info({ peers }, `ready: ${peers} peer${peers === 1 ? '' : 's'}`);
       },
     });
   }
 
   private startUpkeep({ device, index, uplink }: Tunnel, fail: (fault: Fault) => void): void {
     const { run, readiness, log } = this;
-    this.upkeep = startUpkeep({ run, device, index, uplink, readiness, log, gone: fail });
+    const settled = () => settings.requireSameNode(this.config, device);
+    const options = { run, device, index, uplink, readiness, log, settled, fail };
+    this.upkeep = startUpkeep(options);
   }
 
   /** The one line of the start: all that support would ask for. */
@@ -206,19 +212,21 @@ export class Dataplane {
   private async stop(): Promise<void> {
     this.stopping = true;
     this.readiness.set('start', 'stopping');
-    this.upkeep?.stop();
     const hung: string[] = [];
     const step = async (what: string, work: Promise<unknown> | undefined) => {
       if (!(await settledWithin(STOP_STEP_MS, work, this.log))) hung.push(what);
     };
-    await step('the packet workers', this.pool?.stop());
-    await step('the lease source', this.table?.stop());
+    await Promise.all([
+      step('the packet workers', this.pool?.stop()),
+      step('the lease source', this.table?.stop()),
+      step("'ip monitor'", this.upkeep?.stop()),
+    ]);
     if (this.tunnel !== undefined && !this.config.keepDevice) {
       const { device, index } = this.tunnel;
       await step(`removing ${device.name}`, removeDevice(this.run, device.name, index));
     }
     if (hung.length === 0) return;
-    throw new Fault('dataplane', `did not end within ${STOP_STEP_MS / 1000} s: ${hung.join(', ')}`);
+    throw new Fault('hang', `did not end within ${STOP_STEP_MS / 1000} s: ${hung.join(', ')}`);
   }
 
   // What follows is the live view that metrics and health read.
@@ -264,6 +272,11 @@ export class Dataplane {
     if (now !== undefined) this.lastDrops = Math.max(0, now - this.dropsBefore);
     return this.lastDrops;
   }
+}
+
+/** A queue or a socket that could not be had; the pump names it. */
+function pumpsRefused(error: Error): never {
+  throw new Fault('environment', error.message);
 }
 
 /** Rejects when the signal comes. */

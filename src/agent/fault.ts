@@ -1,10 +1,11 @@
 /**
  * What ends the program at the control side, sorted by whom it asks to act: the operator's options,
- * the host, or a supervisor that starts weft again. `message` names the fault and the cure.
+ * the host, or a supervisor that starts weft again. `hang` is an end that a thread will not make.
+ * `message` names the fault and the cure.
  */
 export class Fault extends Error {
   override readonly name = 'Fault';
-  readonly kind: 'configuration' | 'environment' | 'dataplane';
+  readonly kind: 'configuration' | 'environment' | 'dataplane' | 'hang';
 
   constructor(kind: Fault['kind'], message: string) {
     super(message);

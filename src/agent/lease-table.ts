@@ -14,6 +14,9 @@ const PAUSE_PER_COMPILE = 4;
 /** A reader holds the idle table for a breath; one that hangs must not make us spin. */
 const FIRST_RETRY_MS = 1;
 const LAST_RETRY_MS = 64;
+/** A bad batch of leases is told by its first few, and not at every event. */
+const REFUSALS_TOLD = 5;
+const REPORT_PAUSE_MS = 1_000;
 
 export interface LeaseTableOptions {
   readonly source: LeaseSource;
@@ -63,6 +66,8 @@ class Publisher implements LeaseTable {
   private earliest = 0;
   private retryMs = FIRST_RETRY_MS;
   private leftOut = 0;
+  private reporting: NodeJS.Timeout | undefined;
+  private told = '';
 
   constructor(options: LeaseTableOptions) {
     this.options = options;
@@ -75,9 +80,11 @@ class Publisher implements LeaseTable {
       // The first list must be published even if it is empty: it makes the node ready.
       snapshot: (entries) => {
         if (this.watcher.snapshot(entries) || this.publications === 0) this.schedule();
+        this.reportRefusals();
       },
       changes: (changes) => {
         if (this.watcher.changes(changes)) this.schedule();
+        this.reportRefusals();
       },
     });
   }
@@ -91,9 +98,9 @@ class Publisher implements LeaseTable {
   }
 
   async stop(): Promise<void> {
-    clearTimeout(this.timer);
     await this.stopWatching?.();
     clearTimeout(this.timer);
+    clearTimeout(this.reporting);
   }
 
   private schedule(pauseMs = this.earliest - performance.now()): void {
@@ -119,6 +126,21 @@ class Publisher implements LeaseTable {
     this.publications += 1;
     this.reportLeftOut(leftOut);
     this.options.published(this.publications);
+  }
+
+  /** At most a line a second, and only when the counts are others than told before. */
+  private reportRefusals(): void {
+    this.reporting ??= setTimeout(() => {
+      this.reporting = undefined;
+      const refusals = this.watcher
+        .refusals(REFUSALS_TOLD)
+        .filter((refusal) => refusal.reason !== 'other_backend');
+      const { refused } = this.watcher.counts();
+      const told = JSON.stringify(refused);
+      if (told === this.told) return;
+      this.told = told;
+      if (refusals.length > 0) this.options.log.warn({ refused, refusals }, 'leases refused');
+    }, REPORT_PAUSE_MS);
   }
 
   private reportLeftOut(leftOut: number): void {

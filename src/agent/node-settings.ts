@@ -1,8 +1,9 @@
+import { createSocket } from 'node:dgram';
 import { readFile } from 'node:fs/promises';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Config } from '../config.ts';
 import type { Logger } from '../log.ts';
-import { formatPrefix4 } from '../wire/address.ts';
+import { formatAddress4, formatPrefix4 } from '../wire/address.ts';
 import { Fault } from './fault.ts';
 import type { Readiness } from './readiness.ts';
 import { parseSubnetFile, type SubnetFile } from './subnet-file.ts';
@@ -58,6 +59,47 @@ async function waitForFile(
 }
 
 /**
+ * Holds the agent's file against what was started with. A file that is missing or makes no sense
+ * for the moment changes nothing.
+ * @throws Fault if the node was given another subnet: another start takes it over
+ */
+export async function requireSameNode(
+  config: Config,
+  started: Pick<SubnetFile, 'network' | 'subnet'>,
+): Promise<void> {
+  if (config.network !== undefined) return;
+  const text = await readFile(config.subnetFile, 'utf8').catch(() => '');
+  const reading = parseSubnetFile(text);
+  if (!reading.ok) return;
+  const [was, is] = [describeNode(started), describeNode(reading.value)];
+  if (was === is) return;
+  throw new Fault(
+    'dataplane',
+    `${config.subnetFile} now says ${is}, weft runs with ${was}; started again, weft takes it over`,
+  );
+}
+
+/**
+ * Makes sure that nobody has the port. Our own sockets share it among themselves, so without this a
+ * second process would silently take a part of the packets.
+ * @throws Fault that names address and port
+ */
+export function requireFreePort(address: number, port: number): Promise<void> {
+  const text = formatAddress4(address);
+  return new Promise((resolve, reject) => {
+    const socket = createSocket('udp4');
+    socket.once('error', (error: NodeJS.ErrnoException) => {
+      const reason =
+        error.code === 'EADDRINUSE'
+          ? 'taken: stop what has it (flanneld with the udp backend, or a second weft), or use --port'
+          : error.message;
+      reject(new Fault('environment', `UDP ${text}:${port} is not to be had: ${reason}`));
+    });
+    socket.bind({ address: text, port, exclusive: true }, () => socket.close(() => resolve()));
+  });
+}
+
+/**
  * The MTU of the tunnel: what --mtu says, else the underlay's less the two outer headers, or less
  * still where the agent told pods so.
  */
@@ -92,6 +134,6 @@ export function chooseWorkers(
 }
 
 /** `10.1.5.0/24 of 10.1.0.0/16`. */
-export function describeNode(node: SubnetFile): string {
+export function describeNode(node: Pick<SubnetFile, 'network' | 'subnet'>): string {
   return `${formatPrefix4(node.subnet)} of ${formatPrefix4(node.network)}`;
 }

@@ -20,8 +20,10 @@ export interface UpkeepOptions {
   readonly uplink: Uplink;
   readonly readiness: Readiness;
   readonly log: Logger;
-  /** Told once when the device is gone for good. */
-  readonly gone: (fault: Fault) => void;
+  /** Throws a Fault once the node's settings are no longer what was started with. */
+  readonly settled: () => Promise<void>;
+  /** Told of what weft cannot go on with: the device is gone, or the settings are others. */
+  readonly fail: (fault: Fault) => void;
 }
 
 /** Keeps device, address and route as they should be, and knows whether the underlay is there. */
@@ -31,7 +33,7 @@ export interface Upkeep {
   readonly underlayMtu: number;
   /** Looks now; for a caller that has reason to. */
   look(): Promise<void>;
-  stop(): void;
+  stop(): Promise<void>;
 }
 
 export function startUpkeep(options: UpkeepOptions): Upkeep {
@@ -64,10 +66,10 @@ class Looker implements Upkeep {
     this.timer = setInterval(() => void this.look(), LOOK_EVERY_MS);
   }
 
-  stop(): void {
+  async stop(): Promise<void> {
     this.stopped = true;
     clearInterval(this.timer);
-    this.monitor?.stop();
+    await Promise.all([this.monitor?.stop(), this.looking]);
   }
 
   /** One look at a time; a wake-up during one makes exactly one more. */
@@ -89,9 +91,11 @@ class Looker implements Upkeep {
       try {
         await this.lookAtDevice();
         await this.lookAtUnderlay();
+        await this.options.settled();
         this.options.readiness.clear('upkeep');
       } catch (error) {
-        this.complain('upkeep', (error as Error).message);
+        if (error instanceof Fault && error.kind === 'dataplane') this.options.fail(error);
+        else this.complain('upkeep', (error as Error).message);
       }
     } while (this.again);
   }
@@ -107,7 +111,7 @@ class Looker implements Upkeep {
     if (this.stopped) return;
     this.deviceUp = found.state === 'up';
     if (found.state === 'gone') {
-      this.options.gone(deviceGone(device.name));
+      this.options.fail(deviceGone(device.name));
     } else if (found.state === 'down') {
       this.complain('device', `${device.name} is down: ip link set ${device.name} up`);
     } else {

@@ -31,6 +31,8 @@ export const EXIT_HELP = `Exit codes:
 export function explainEnd(error: unknown): number {
   const [code, lines] = classify(error);
   for (const line of lines) tell(line);
+  // process.exit joins every thread first, and so would wait for the one that hangs.
+  if (error instanceof Fault && error.kind === 'hang') process.kill(process.pid, 'SIGKILL');
   return code;
 }
 
@@ -45,7 +47,9 @@ function classify(error: unknown): [code: number, lines: readonly string[]] {
   if (error instanceof ConfigError || error instanceof SourceOptionsError) {
     return [EXIT.configuration, error.faults];
   }
-  if (error instanceof Fault) return [EXIT[error.kind], [error.message]];
+  if (error instanceof Fault) {
+    return [EXIT[error.kind === 'hang' ? 'dataplane' : error.kind], [error.message]];
+  }
   if (error instanceof ListenError || error instanceof CommandError) {
     return [EXIT.environment, [error.message]];
   }

@@ -6,7 +6,8 @@ const FIRST_RETRY_MS = 500;
 const LAST_RETRY_MS = 30_000;
 
 export interface Monitor {
-  stop(): void;
+  /** Resolves when the child is gone. */
+  stop(): Promise<void>;
 }
 
 export interface MonitorOptions {
@@ -60,12 +61,16 @@ class ChildWatch {
     child.once('exit', (code, signal) => this.ended(`ended with ${signal ?? `code ${code}`}`));
   }
 
-  stop(): void {
+  async stop(): Promise<void> {
     this.stopped = true;
     clearTimeout(this.retry);
     clearTimeout(this.quiet);
-    this.child?.kill('SIGKILL');
+    const { child } = this;
     this.child = undefined;
+    if (child?.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    const exit = new Promise((resolve) => child.once('exit', resolve));
+    child.kill('SIGKILL');
+    await exit;
   }
 
   /** The first change is told at once, what follows within the quiet time is told at its end. */
