@@ -1,6 +1,5 @@
 import { availableParallelism } from 'node:os';
 import type { Config } from '../config.ts';
-import type { PumpCounters } from '../dataplane/counters.ts';
 import { FEATURES } from '../dataplane/messages.ts';
 import { type Pool, type PumpStatus, startPool } from '../dataplane/pool.ts';
 import { tableCapacity } from '../forwarding/compile.ts';
@@ -196,8 +195,8 @@ export class Dataplane {
     };
     this.log.info(
       details,
-      `forwarding ${settings.describeNode(device)} through ${device.name} (MTU ${device.mtu}) over ` +
-        `${uplink.name} ${formatAddress4(uplink.address)}:${config.port} (${uplink.reason}), ` +
+      `forwarding ${settings.describeNode(device)} through ${device.name} (MTU ${device.mtu}) ` +
+        `over ${uplink.name} ${formatAddress4(uplink.address)}:${config.port} (${uplink.reason}), ` +
         `${this.workers} out and ${this.workers} in workers (${this.workersReason}), leases from ` +
         `${this.source!.name}, features: ${features.join(' ') || 'none'}`,
     );
@@ -231,7 +230,7 @@ export class Dataplane {
 
   // What follows is the live view that metrics and health read.
 
-  get counters(): readonly PumpCounters[] {
+  get counters(): Pool['counters'] {
     return this.pool?.counters ?? [];
   }
 

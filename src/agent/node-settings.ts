@@ -91,7 +91,7 @@ export function requireFreePort(address: number, port: number): Promise<void> {
     socket.once('error', (error: NodeJS.ErrnoException) => {
       const reason =
         error.code === 'EADDRINUSE'
-          ? 'taken: stop what has it (flanneld with the udp backend, or a second weft), or use --port'
+          ? 'taken; stop what has it (flanneld, or a second weft), or choose another with --port'
           : error.message;
       reject(new Fault('environment', `UDP ${text}:${port} is not to be had: ${reason}`));
     });

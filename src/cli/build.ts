@@ -27,7 +27,7 @@ function versionOf(name: string): string {
   }
 }
 
-/** The version in the nearest package.json of that name; sources and built files lie differently. */
+/** From the nearest package.json of that name: sources and built files lie at other depths. */
 function versionAbove(file: string, name: string): string {
   for (let folder = dirname(file); folder !== dirname(folder); folder = dirname(folder)) {
     try {

@@ -152,7 +152,9 @@ export const OPTIONS = {
     },
   ),
   accept: row('--accept <mode>', 'Packets', values.choice('strict', 'peer', 'any'), 'strict', {
-    help: 'let in: strict, a peer and inner addresses that fit its lease and ours; peer, any packet of a peer; any, everything',
+    help:
+      'whom to let in: strict, a peer whose packet fits its lease and our subnet; peer, a peer; ' +
+      'any, everybody',
   }),
   timeToLive: row('--ttl <mode>', 'Packets', values.choice('keep', 'flannel'), 'keep', {
     help: "inner TTL: keep it, or lower it at both ends as flannel's proxy does",

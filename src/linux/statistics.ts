@@ -4,8 +4,8 @@ import { readFileSync } from 'node:fs';
 const TRANSMIT_DROPS = 8 + 3;
 
 /**
- * Packets that the kernel could not put into the device's queue since the device was made; undefined
- * where there is no such device. The calling thread's network namespace counts, which /sys would
+ * Packets that the kernel could not put into the device's queue since the device was made, or
+ * undefined where there is no such device. The calling thread's network namespace counts, which /sys would
  * not follow.
  */
 export function readTransmitDrops(device: string): number | undefined {

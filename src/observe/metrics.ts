@@ -1,4 +1,5 @@
 import { Registry } from 'prom-client';
+import { registerAll, single } from './exposition.ts';
 import {
   BusyRatios,
   type NodeView,
@@ -8,7 +9,6 @@ import {
 } from './node-metrics.ts';
 import { type PacketView, packetMetrics } from './packet-metrics.ts';
 import { processMetrics } from './process-metrics.ts';
-import { registerAll, single } from './registry.ts';
 
 export type MetricsView = PacketView & NodeView;
 
@@ -38,9 +38,9 @@ const SAMPLE_EVERY_MS = 1_000;
 
 /** A registry of its own with every metric of the program; nothing is written per packet. */
 export function createMetrics({ view, build, logWriteErrors }: MetricsOptions): Metrics {
-  const registry = new Registry();
+  const exposition = new Registry();
   const busy = new BusyRatios();
-  registerAll(registry, [
+  registerAll(exposition, [
     ...packetMetrics(view),
     ...nodeMetrics(view),
     ...pumpMetrics(view, busy),
@@ -61,8 +61,8 @@ export function createMetrics({ view, build, logWriteErrors }: MetricsOptions): 
   const sample = () => busy.sample(view.pumps(), performance.now() / 1000);
   const timer = setInterval(sample, SAMPLE_EVERY_MS).unref();
   return {
-    contentType: registry.contentType,
-    text: () => registry.metrics(),
+    contentType: exposition.contentType,
+    text: () => exposition.metrics(),
     stop: () => clearInterval(timer),
   };
 }

@@ -1,4 +1,4 @@
-import { byLabel, type ReadMetric, type Sample, single } from './registry.ts';
+import { byLabel, type ReadMetric, type Sample, single } from './exposition.ts';
 
 /** What is known of one pump while it lives. */
 export interface PumpView {

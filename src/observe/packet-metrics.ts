@@ -1,5 +1,5 @@
 import * as counters from '../dataplane/counters.ts';
-import type { ReadMetric, Sample } from './registry.ts';
+import type { ReadMetric, Sample } from './exposition.ts';
 
 /** What the packet metrics are read from. */
 export interface PacketView {

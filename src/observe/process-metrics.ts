@@ -1,5 +1,5 @@
 import { readdirSync } from 'node:fs';
-import { type ReadMetric, single } from './registry.ts';
+import { type ReadMetric, single } from './exposition.ts';
 
 const MICROSECONDS = 1e-6;
 

@@ -24,7 +24,7 @@ export interface DeviceState {
 /** Bursts of many flows wait here for a pump; flannel leaves the kernel's 500. */
 const TRANSMIT_QUEUE_PACKETS = 1000;
 
-/** The address that flannel gives the device: the subnet's base, alone (flannel issue 533). */
+/** The address that flannel gives the device: the base of the subnet, alone. */
 export function deviceAddress(device: TunnelDevice): string {
   return `${formatAddress4(device.subnet.network)}/32`;
 }

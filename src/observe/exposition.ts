@@ -1,4 +1,4 @@
-import { type Metric, Registry } from 'prom-client';
+import type { Metric, Registry } from 'prom-client';
 
 /** One line of the exposition; `suffix` is `_bucket`, `_sum` or `_count` in histograms. */
 export interface Sample {
@@ -20,7 +20,7 @@ export interface ReadMetric {
  * that would have to be reset and filled at each scrape; what its registry asks of a metric is only
  * a name and `get()`, and both are public parts of every metric.
  */
-export function registerAll(registry: Registry, metrics: readonly ReadMetric[]): void {
+export function registerAll(exposition: Registry, metrics: readonly ReadMetric[]): void {
   for (const { name, help, type, read } of metrics) {
     const get = async () => ({
       name,
@@ -33,11 +33,9 @@ export function registerAll(registry: Registry, metrics: readonly ReadMetric[]):
           : { labels, value, metricName: `${name}${suffix}` };
       }),
     });
-    registry.registerMetric({ name, help, type, get, reset: () => {} } as unknown as Metric);
+    exposition.registerMetric({ name, help, type, get, reset: () => {} } as unknown as Metric);
   }
 }
-
-export { Registry };
 
 /** One value without labels. */
 export const single = (value: number): readonly Sample[] => [{ labels: {}, value }];
