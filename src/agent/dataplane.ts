@@ -196,7 +196,7 @@ export class Dataplane {
     this.log.info(
       details,
       `forwarding ${settings.describeNode(device)} through ${device.name} (MTU ${device.mtu}) ` +
-        `over ${uplink.name} ${formatAddress4(uplink.address)}:${config.port} (${uplink.reason}), ` +
+        `over ${uplink.name} ${details.address}:${config.port} (${uplink.reason}), ` +
         `${this.workers} out and ${this.workers} in workers (${this.workersReason}), leases from ` +
         `${this.source!.name}, features: ${features.join(' ') || 'none'}`,
     );

@@ -30,7 +30,8 @@ interface Pick {
 
 /**
  * Chooses the underlay as flannel does: each --iface in turn, each --iface-regex, then
- * --iface-can-reach; without any of these the owner of --public-ip, else the interface of the first default route.
+ * --iface-can-reach; without any of these the owner of --public-ip, else the interface of the
+ * first default route.
  * @throws Fault that names everything that was tried
  */
 export async function chooseUplink(run: Run, wishes: UplinkWishes): Promise<Uplink> {

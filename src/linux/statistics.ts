@@ -5,8 +5,8 @@ const TRANSMIT_DROPS = 8 + 3;
 
 /**
  * Packets that the kernel could not put into the device's queue since the device was made, or
- * undefined where there is no such device. The calling thread's network namespace counts, which /sys would
- * not follow.
+ * undefined where there is no such device. The calling thread's network namespace counts, which
+ * /sys would not follow.
  */
 export function readTransmitDrops(device: string): number | undefined {
   const lines = readFileSync('/proc/thread-self/net/dev', 'latin1').split('\n');

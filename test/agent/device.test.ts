@@ -1,0 +1,150 @@
+import assert from 'node:assert/strict';
+import test, { afterEach, beforeEach, describe } from 'node:test';
+import { createDevice, removeDevice, restoreDevice } from '../../src/agent/backend/udp.ts';
+import { Fault } from '../../src/agent/fault.ts';
+import { findLink } from '../../src/linux/link.ts';
+import { listRoutes } from '../../src/linux/route.ts';
+import { parsePrefix4 } from '../../src/wire/address.ts';
+import { createNamespace, type Namespace } from '../linux/namespace.ts';
+import { Background } from '../support/process.ts';
+import { waitFor } from '../support/waitfor.ts';
+
+const device = {
+  name: 'flannel0',
+  mtu: 1472,
+  network: parsePrefix4('10.1.0.0/16')!,
+  subnet: parsePrefix4('10.1.5.0/24')!,
+};
+
+describe('the device', () => {
+  let space: Namespace;
+
+  beforeEach(() => {
+    space = createNamespace();
+  });
+  afterEach(() => space.remove());
+
+  async function look() {
+    const link = await findLink(space.run, 'flannel0');
+    const routes = await listRoutes(space.run, '10.1.0.0/16');
+    return {
+      up: link?.up,
+      mtu: link?.mtu,
+      addresses: link?.addresses.map(({ local, prefixLength }) => `${local}/${prefixLength}`),
+      routes: routes.map((route) => route.device),
+    };
+  }
+
+  const right = { up: true, mtu: 1472, addresses: ['10.1.5.0/32'], routes: ['flannel0'] };
+
+  async function refused(message: RegExp): Promise<void> {
+    await assert.rejects(createDevice(space.run, device), (error: Error) => {
+      assert.ok(error instanceof Fault, String(error));
+      assert.equal(error.kind, 'environment');
+      assert.match(error.message, message);
+      return true;
+    });
+  }
+
+  test('is made as flannel makes it, and again without harm', async () => {
+    const { index } = await createDevice(space.run, device);
+    const again = await createDevice(space.run, device);
+    assert.equal(again.index, index);
+    const { addresses, ...rest } = await look();
+    // The kernel's own IPv6 address is kept away by sysctl, which a prefix of `ip` cannot set.
+    assert.deepEqual(
+      { ...rest, addresses: addresses?.filter((text) => !text.includes(':')) },
+      right,
+    );
+  });
+
+  test('of an earlier run is taken over, and set right', async () => {
+    space.ip(`tuntap add dev flannel0 mode tun multi_queue
+address add 10.1.9.0/32 dev flannel0
+link set flannel0 mtu 900 up
+`);
+    await createDevice(space.run, device);
+    const { mtu, addresses } = await look();
+    assert.equal(mtu, 1472);
+    assert.ok(!addresses?.includes('10.1.9.0/32'));
+    assert.ok(addresses?.includes('10.1.5.0/32'));
+  });
+
+  const strangers: [string, string, RegExp][] = [
+    [
+      'of another kind',
+      'link add flannel0 type bridge',
+      /of kind bridge, not a TUN.*ip link delete/,
+    ],
+    ['a TAP', 'tuntap add dev flannel0 mode tap multi_queue', /TAP device/],
+    ['without queues', 'tuntap add dev flannel0 mode tun', /without multi_queue/],
+  ];
+  for (const [what, batch, message] of strangers) {
+    test(`${what} is refused with the cure, and left alone`, async () => {
+      space.ip(`${batch}\n`);
+      await refused(message);
+      assert.deepEqual((await look()).routes, []);
+    });
+  }
+
+  test('that another process holds is refused', async () => {
+    space.ip('tuntap add dev flannel0 mode tun multi_queue\n');
+    const program = `
+      const { openQueue } = await import('${new URL('../../src/tun/device.js', import.meta.url)}');
+      openQueue('flannel0', { vnetHeader: false, tso: false, uso: false });
+      console.log('held');
+      setInterval(() => {}, 1_000_000);`;
+    const node = [process.execPath, '--input-type=module', '-e', program];
+    const holder = new Background(['ip', 'netns', 'exec', space.name, ...node]);
+    try {
+      await holder.waitForOutput(/held/);
+      await waitFor('the queue', async () => {
+        return (await findLink(space.run, 'flannel0'))?.tun?.queues === 1;
+      });
+      await refused(/held by another process.*--dev/);
+    } finally {
+      await holder.stop('SIGKILL');
+    }
+  });
+
+  const foreign: [string, string][] = [
+    ['another device', 'route add 10.1.0.0/16 dev lo'],
+    ['a gateway', 'route add 10.1.0.0/16 via 192.0.2.254'],
+    ['a black hole with a metric', 'route add blackhole 10.1.0.0/16 metric 99'],
+  ];
+  for (const [what, batch] of foreign) {
+    test(`does not share its network with ${what}: the route is named with the cure`, async () => {
+      space.ip(`link set lo up\naddress add 192.0.2.1/24 dev lo\n${batch}\n`);
+      await refused(/another route has the overlay's network: '.*10\.1\.0\.0\/16.*ip route delete/);
+      assert.equal(await findLink(space.run, 'flannel0'), undefined);
+    });
+  }
+
+  test('is restored after changes by others, and a route of others is not touched', async () => {
+    const { index } = await createDevice(space.run, device);
+    const restore = () => restoreDevice(space.run, device, index);
+    assert.deepEqual(await restore(), { state: 'up', repairs: [] });
+    space.ip('link set flannel0 mtu 1000\naddress flush dev flannel0\n');
+    assert.deepEqual((await restore()).repairs, [
+      'MTU back from 1000 to 1472',
+      'address 10.1.5.0/32',
+      'route 10.1.0.0/16',
+    ]);
+    space.ip('link set flannel0 down\n');
+    assert.deepEqual(await restore(), { state: 'down', repairs: [] });
+    space.ip('link set flannel0 up\nlink set lo up\nroute add 10.1.0.0/16 dev lo\n');
+    await assert.rejects(restore(), /'10\.1\.0\.0\/16 dev lo'/);
+    assert.deepEqual((await look()).routes, ['lo']);
+  });
+
+  test('that was deleted is gone, also if another has its name now', async () => {
+    const { index } = await createDevice(space.run, device);
+    await removeDevice(space.run, 'flannel0', index);
+    assert.deepEqual(await restoreDevice(space.run, device, index), { state: 'gone', repairs: [] });
+    space.ip('tuntap add dev flannel0 mode tun multi_queue\n');
+    assert.equal((await restoreDevice(space.run, device, index)).state, 'gone');
+    await removeDevice(space.run, 'flannel0', index);
+    assert.ok(await findLink(space.run, 'flannel0'), 'removed a device of somebody else');
+    await removeDevice(space.run, 'nothing', 1);
+  });
+});

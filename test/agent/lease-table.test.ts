@@ -1,0 +1,122 @@
+import assert from 'node:assert/strict';
+import test, { afterEach, beforeEach, describe } from 'node:test';
+import { type LeaseTable, NO_STATUS, startLeaseTable } from '../../src/agent/lease-table.ts';
+import { tableCapacity } from '../../src/forwarding/compile.ts';
+import {
+  attach,
+  createPublication,
+  enter,
+  type Publication,
+  park,
+} from '../../src/forwarding/publication.ts';
+import { lookup } from '../../src/forwarding/table.ts';
+import type { LeaseSink, LeaseSource } from '../../src/lease/source.ts';
+import { createLog } from '../../src/log.ts';
+import { parseAddress4, parsePrefix4 } from '../../src/wire/address.ts';
+import { waitFor } from '../support/waitfor.ts';
+
+const network = parsePrefix4('10.1.0.0/16')!;
+const own = { subnet: parsePrefix4('10.1.5.0/24')!, publicAddress: parseAddress4('192.0.2.1')! };
+
+/** Leases of that many nodes, in flannel's form. */
+function entries(count: number, from = 10) {
+  return Array.from({ length: count }, (_, index) => ({
+    key: `10.1.${from + index}.0-24`,
+    value: JSON.stringify({ PublicIP: `192.0.2.${from + index}`, PublicIPv6: null }),
+    order: index,
+  }));
+}
+
+describe('the lease table', () => {
+  let sink: LeaseSink;
+  let stopped: boolean;
+  let publication: Publication;
+  let table: LeaseTable;
+  let told: number[];
+
+  beforeEach(() => {
+    stopped = false;
+    told = [];
+    const source: LeaseSource = {
+      name: 'a list in memory',
+      watch: (given) => {
+        sink = given;
+        return async () => {
+          stopped = true;
+        };
+      },
+      status: () => NO_STATUS,
+    };
+    publication = createPublication(1, tableCapacity(network, 100));
+    const { log } = createLog({ level: 'silent', format: 'json' });
+    table = startLeaseTable({
+      source,
+      publication,
+      network,
+      own,
+      log,
+      published: (count) => told.push(count),
+    });
+  });
+
+  afterEach(async () => {
+    await table.stop();
+    assert.ok(stopped);
+  });
+
+  const published = (count: number) =>
+    waitFor(`publication ${count}`, () => table.publications >= count);
+
+  test('is published with the first list, even an empty one, and then only on change', async () => {
+    assert.equal(table.publications, 0);
+    sink.snapshot([]);
+    await published(1);
+    sink.snapshot([]);
+    sink.snapshot(entries(1));
+    await published(2);
+    assert.deepEqual(told, [1, 2]);
+    assert.equal(table.counts().peers, 1);
+  });
+
+  test('reaches readers, follows moves and removals', async () => {
+    const reader = attach(publication.memory, 0);
+    const peerOf = (address: string) => {
+      const peer = lookup(enter(reader), parseAddress4(address)!);
+      park(reader);
+      return peer;
+    };
+    sink.snapshot(entries(2));
+    await published(1);
+    const first = peerOf('10.1.10.7');
+    assert.ok(first >= 0);
+    assert.notEqual(peerOf('10.1.11.7'), first);
+    sink.changes([{ kind: 'delete', key: '10.1.10.0-24' }]);
+    await published(2);
+    assert.ok(peerOf('10.1.10.7') < 0);
+    assert.ok(peerOf('10.1.11.7') >= 0);
+  });
+
+  test('becomes one for a burst of events', async () => {
+    sink.snapshot([]);
+    await published(1);
+    for (const entry of entries(100)) sink.changes([{ kind: 'put', entry }]);
+    await waitFor('the burst', () => table.counts().peers === 100 && told.length > 1);
+    assert.ok(table.publications <= 4, `${table.publications} tables for one burst`);
+  });
+
+  test('waits for a reader that holds the idle copy, and is published in the end', async () => {
+    const reader = attach(publication.memory, 0);
+    sink.snapshot(entries(1));
+    await published(1);
+    enter(reader);
+    sink.snapshot(entries(2));
+    await published(2);
+    // The reader is still in the first copy, which the third table needs.
+    sink.snapshot(entries(3));
+    await waitFor('the source is read', () => table.counts().peers === 3);
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(table.publications, 2);
+    park(reader);
+    await published(3);
+  });
+});

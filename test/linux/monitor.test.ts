@@ -1,0 +1,59 @@
+import assert from 'node:assert/strict';
+import test, { afterEach, beforeEach, describe } from 'node:test';
+import { type Monitor, startMonitor } from '../../src/linux/monitor.ts';
+import { run } from '../support/process.ts';
+import { waitFor } from '../support/waitfor.ts';
+import { createNamespace, type Namespace } from './namespace.ts';
+
+describe('the monitor', () => {
+  let space: Namespace;
+  let monitor: Monitor;
+  let changes: number;
+  let losses: string[];
+
+  const children = () => run(['ip', 'netns', 'pids', space.name]).split('\n').filter(Boolean);
+  const change = (mtu: number) => space.ip(`link set lo mtu ${mtu}\n`);
+
+  beforeEach(async () => {
+    space = createNamespace();
+    changes = 0;
+    losses = [];
+    monitor = startMonitor({
+      changed: () => {
+        changes += 1;
+      },
+      lost: (reason) => losses.push(reason),
+      prefix: ['ip', 'netns', 'exec', space.name],
+    });
+    // The child is listening once a change is heard.
+    let mtu = 60_000;
+    await waitFor('the first change', () => {
+      change(mtu++);
+      return changes > 0;
+    });
+  });
+
+  afterEach(async () => {
+    await monitor.stop();
+    assert.deepEqual(children(), []);
+    space.remove();
+  });
+
+  test('tells of a change, and of a storm only now and then', async () => {
+    const start = performance.now();
+    const before = changes;
+    for (let mtu = 50_000; mtu < 50_050; mtu++) change(mtu);
+    await waitFor('the end of the storm', () => changes > before);
+    const allowed = (performance.now() - start) / 500 + 2;
+    assert.ok(changes - before <= allowed, `${changes - before} wake-ups, ${allowed} allowed`);
+  });
+
+  test('comes back when its child is killed, and looks then', async () => {
+    const before = changes;
+    process.kill(Number(children()[0]), 'SIGKILL');
+    await waitFor('word of the loss', () => losses.length > 0);
+    assert.match(losses[0]!, /SIGKILL/);
+    await waitFor('a new child', () => children().length === 1);
+    await waitFor('a look', () => changes > before);
+  });
+});
