@@ -88,7 +88,7 @@ describe('weft dataplane', () => {
     await weft.stop();
   });
 
-  test('waits for the file of the agent, not ready but alive, and ends while it waits', async () => {
+  test('waits for the file of the agent: alive, not ready, and easily ended', async () => {
     const file = join(folder, 'subnet.env');
     start('--subnet-file', file);
     await waitFor('the wait', () => get('/readyz').includes('is the control agent running?'));

@@ -42,7 +42,9 @@ describe('the monitor', () => {
   test('tells of a change, and of a storm only now and then', async () => {
     const start = performance.now();
     const before = changes;
-    for (let mtu = 50_000; mtu < 50_050; mtu++) change(mtu);
+    for (let mtu = 50_000; mtu < 50_040; mtu++) {
+      await space.run(['ip', 'link', 'set', 'lo', 'mtu', `${mtu}`]);
+    }
     await waitFor('the end of the storm', () => changes > before);
     const allowed = (performance.now() - start) / 500 + 2;
     assert.ok(changes - before <= allowed, `${changes - before} wake-ups, ${allowed} allowed`);
