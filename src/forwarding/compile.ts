@@ -181,6 +181,7 @@ function slotFor(table: Int32Array, peer: number): number {
   const mask = table[HASH_MASK];
   let place = hashOf(key) & mask;
   for (let probes = 1; ; probes++) {
+    assert(probes <= mask, 'the hash is over half full');
     const at = table[HASH_AT] + place * HASH_PLACE_WORDS;
     if (table[at] === key) return table[at + 1] - 1;
     if (table[at] === 0) {

@@ -30,12 +30,10 @@ export interface Reader {
   readonly control: Int32Array;
   readonly tables: readonly [Int32Array, Int32Array];
   /** Index of this reader's word. */
-  readonly seenAt: number;
+  readonly wordAt: number;
 }
 
 const EPOCH_AT = 0;
-// Epochs stay below 2^31, so a negative word is none; wrapping keeps the low bit in step.
-const EPOCH_MASK = 0x7fffffff;
 const PARKED = -1;
 // Two cache lines a word: readers store theirs once a breath, and prefetchers fetch lines in pairs.
 const STRIDE = 32;
@@ -58,22 +56,23 @@ export function createPublication(readers: number, capacityWords: number): Publi
  */
 export function publish(publication: Publication, fill: (table: Int32Array) => void): boolean {
   const { control, tables, readers } = publication;
-  const next = (Atomics.load(control, EPOCH_AT) + 1) & EPOCH_MASK;
+  const next = Atomics.load(control, EPOCH_AT) + 1;
+  const idle = next & 1;
   for (let reader = 0; reader < readers; reader++) {
-    const seen = Atomics.load(control, seenIndex(reader));
-    if (seen !== PARKED && (seen & 1) === (next & 1)) return false;
+    if (Atomics.load(control, wordIndex(reader)) === idle) return false;
   }
-  fill(tables[next & 1]);
+  fill(tables[idle]);
+  // Wraps after 2^32 versions, which keeps the low bit in step.
   Atomics.store(control, EPOCH_AT, next);
   return true;
 }
 
 /** A worker's reader record. Each index belongs to one worker. */
 export function attach(memory: PublicationMemory, index: number): Reader {
-  const seenAt = seenIndex(index);
+  const wordAt = wordIndex(index);
   const { control, tables } = views(memory);
-  assert(index >= 0 && seenAt < control.length, `no reader ${index} in this publication`);
-  return { control, tables, seenAt };
+  assert(index >= 0 && wordAt < control.length, `no reader ${index} in this publication`);
+  return { control, tables, wordAt };
 }
 
 /**
@@ -81,12 +80,12 @@ export function attach(memory: PublicationMemory, index: number): Reader {
  * at the start of each breath; what an earlier call returned must not be used after.
  */
 export function enter(reader: Reader): Int32Array {
-  const { control, seenAt } = reader;
+  const { control, wordAt } = reader;
   let epoch = Atomics.load(control, EPOCH_AT);
   for (;;) {
-    Atomics.store(control, seenAt, epoch);
+    Atomics.store(control, wordAt, epoch & 1);
     const now = Atomics.load(control, EPOCH_AT);
-    // Once the word names an epoch, main can move on only once more: this ends.
+    // Once the word names the current copy, main can move on only once more: this ends.
     if (now === epoch) return reader.tables[epoch & 1];
     epoch = now;
   }
@@ -94,10 +93,10 @@ export function enter(reader: Reader): Int32Array {
 
 /** Lets go of the table, before a wait of unknown length: a parked reader holds up nothing. */
 export function park(reader: Reader): void {
-  Atomics.store(reader.control, reader.seenAt, PARKED);
+  Atomics.store(reader.control, reader.wordAt, PARKED);
 }
 
-function seenIndex(reader: number): number {
+function wordIndex(reader: number): number {
   return (1 + reader) * STRIDE;
 }
 

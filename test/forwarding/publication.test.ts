@@ -89,10 +89,39 @@ test('a fill that throws changes nothing', () => {
 test('the epoch wraps without a reader noticing', () => {
   const publication = createPublication(1, 1);
   const reader = attach(publication.memory, 0);
-  Atomics.store(publication.control, 0, 0x7ffffffd);
-  for (let version = 1; version <= 6; version++) {
-    assert.ok(publish(publication, tag(version)));
-    assert.equal(enter(reader)[0], version);
+  for (const last of [0x7ffffffd, -3]) {
+    park(reader);
+    Atomics.store(publication.control, 0, last);
+    for (let version = 1; version <= 6; version++) {
+      assert.ok(publish(publication, tag(version)));
+      assert.equal(enter(reader)[0], version);
+      assert.ok(publish(publication, tag(0)));
+      assert.equal(publish(publication, tag(0)), false);
+      enter(reader);
+    }
+  }
+});
+
+// Without the second look at the epoch a reader could name a copy that is being refilled.
+test('versions published while a reader enters are seen, and the newest one is held', (context) => {
+  const load = Atomics.load.bind(Atomics) as (words: Int32Array, index: number) => number;
+  for (let meanwhile = 0; meanwhile <= 4; meanwhile++) {
+    const publication = createPublication(1, 1);
+    const reader = attach(publication.memory, 0);
+    let looks = 0;
+    const mock = context.mock.method(Atomics, 'load', (words: Int32Array, index: number) => {
+      const value = load(words, index);
+      if (words !== reader.control || looks++ > 0) return value;
+      for (let version = 1; version <= meanwhile; version++) publish(publication, tag(version));
+      return value;
+    });
+    const held = enter(reader);
+    mock.mock.restore();
+    assert.ok(looks >= 2);
+    assert.equal(held[0], meanwhile);
+    assert.ok(publish(publication, tag(100)));
+    assert.equal(publish(publication, tag(101)), false);
+    assert.equal(held[0], meanwhile);
   }
 });
 
