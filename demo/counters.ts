@@ -8,6 +8,10 @@ const READINGS: readonly Reading[] = [
   ['packets in', (m) => m.sum('weft_packets_total', { direction: 'rx' })],
   ['inner bytes out', (m) => m.sum('weft_bytes_total', { direction: 'tx', layer: 'inner' })],
   ['inner bytes in', (m) => m.sum('weft_bytes_total', { direction: 'rx', layer: 'inner' })],
+  ['datagrams out', (m) => m.sum('weft_datagrams_total', { direction: 'tx' })],
+  ['datagrams in', (m) => m.sum('weft_datagrams_total', { direction: 'rx' })],
+  ['ICMP errors to pods', (m) => m.sum('weft_icmp_sent_total')],
+  ['system calls', (m) => m.sum('weft_syscalls_total')],
   ['peers', (m) => m.sum('weft_leases', { state: 'peer' })],
 ];
 

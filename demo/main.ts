@@ -17,6 +17,7 @@ const UNDERLAY_MTU = 1500;
 /** Outer IPv4 (20) and UDP (8) headers. */
 const ENCAPSULATION = 28;
 const MOST_NODES = 4;
+const LOG_LINES = 8;
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
@@ -38,6 +39,9 @@ async function demo(screen: Screen, nodes: number, keep: boolean): Promise<boole
     screen.heading('Counters');
     screen.table(compareCounters(wefts));
     if (keep) await hold(screen, topology);
+  } catch (error) {
+    for (const weft of wefts) showLog(screen, weft);
+    throw error;
   } finally {
     screen.heading('Cleaning up');
     outcomes.push(...(await stopNodes(screen, wefts)));
@@ -116,12 +120,21 @@ async function hold(screen: Screen, topology: Topology): Promise<void> {
   });
 }
 
+/** The last that weft said on a node, for whoever wants to know why the demo failed. */
+function showLog(screen: Screen, weft: Weft): void {
+  screen.heading(`Log of node ${weft.space.index}`);
+  screen.lines(weft.process.describe().trimEnd().split('\n').slice(-LOG_LINES));
+}
+
 async function stopNodes(screen: Screen, wefts: readonly Weft[]): Promise<Outcome[]> {
   if (wefts.length === 0) return [];
   const stop = async (): Promise<Outcome> => {
-    const ends = await Promise.all(wefts.map((weft) => weft.stop()));
-    const slowest = Math.max(...ends.map(({ milliseconds }) => milliseconds));
-    return { what: 'weft stops when asked', result: `${Math.round(slowest)} ms`, good: true };
+    const what = 'weft stops when asked';
+    const ends = await Promise.allSettled(wefts.map((weft) => weft.stop()));
+    const failed = ends.find((end) => end.status === 'rejected');
+    if (failed !== undefined) return { what, result: String(failed.reason), good: false };
+    const times = ends.map((end) => (end.status === 'fulfilled' ? end.value.milliseconds : 0));
+    return { what, result: `${Math.round(Math.max(...times))} ms`, good: true };
   };
   return [await screen.check('weft told to stop', stop)];
 }

@@ -16,7 +16,17 @@ fi
 
 TMPDIR=$(mktemp -d "${TMPDIR:-/tmp}/weft-demo.XXXXXX")
 export TMPDIR
-trap 'rm -rf "$TMPDIR"' EXIT
+
+# Not to be interrupted, and tried again: an etcd that was killed may still be on its last write.
+remove_files() {
+  trap '' INT TERM HUP
+  tries=0
+  until rm -rf "$TMPDIR" 2>/dev/null || [ "$tries" -ge 20 ]; do
+    tries=$((tries + 1))
+    sleep 0.1
+  done
+}
+trap remove_files EXIT
 
 setsid node dist/demo/main.js &
 demo=$!
