@@ -81,8 +81,8 @@ const VALUE = z.object({
   PublicIP: z.string().optional(),
   PublicIPv6: z.string().nullish(),
   BackendType: z.string().nullish(),
-  BackendData: z.unknown(),
-  BackendV6Data: z.unknown(),
+  BackendData: z.unknown().optional(),
+  BackendV6Data: z.unknown().optional(),
 });
 
 /** The JSON of a lease value → attributes; members that flannel does not know are ignored. */
