@@ -1,27 +1,134 @@
-/** The way in of a batch: admitted packets to the TUN, each refusal of the kernel counted. */
+/**
+ * The way in of a batch: admitted packets form trains, each train is one write to the TUN, and each
+ * refusal of the kernel is counted.
+ */
+import {
+  type Coalescer,
+  type CoalesceWishes,
+  TRAIN_PACKETS,
+  type Trains,
+} from '../../offload/coalesce.ts';
 import { EAGAIN, EBADFD, EIO, ENOBUFS, ENOMEM } from '../../sys/errno.ts';
+import { type Layout, type Slab, viewOf, writeIovec } from '../../sys/memory.ts';
+import { IOVEC_SIZE } from '../../sys/struct.ts';
 import type { TunWriter } from '../../tun/write.ts';
+import {
+  VIRTIO_GSO_TCPV4,
+  VIRTIO_GSO_UDP_L4,
+  VIRTIO_HEADER_LENGTH,
+  VIRTIO_NEEDS_CSUM,
+  type VirtioFields,
+  writeVirtio,
+} from '../../wire/virtio.ts';
 import * as counters from '../counters.ts';
+import type { Ladder } from '../ladder.ts';
+
+/** virtio_net_hdr, the first packet whole, and a slice for each packet more. */
+const VECTOR = TRAIN_PACKETS + 1;
+const IPV4_HEADER = 20;
+
+export interface IngressOptions {
+  readonly slab: Slab;
+  readonly layout: Layout;
+  readonly writer: TunWriter;
+  readonly block: Float64Array;
+  readonly coalescer: Coalescer;
+  readonly wishes: CoalesceWishes;
+  readonly ladder: Ladder;
+}
 
 export interface Ingress {
-  /** Writes one packet as it came. */
+  /** Takes an admitted packet; it is written by the next `flush`, or at once if nothing joins. */
   deliver(at: number, length: number): void;
+  /** Writes what waits. */
+  flush(): void;
   /** Whether the device has gone. */
   gone(): boolean;
 }
 
-export function createIngress(writer: TunWriter, block: Float64Array): Ingress {
+export function createIngress(options: IngressOptions): Ingress {
+  const { slab, layout, writer, block, coalescer, wishes } = options;
+  const { trains } = coalescer;
+  const joins = wishes.tcp || wishes.udp;
+  const header = layout.take(VIRTIO_HEADER_LENGTH, 16);
+  const iovecs = layout.take(VECTOR * IOVEC_SIZE, 64);
+  const vector = viewOf(slab, iovecs, VECTOR * IOVEC_SIZE);
+  for (let i = 0; i < VECTOR; i++) writeIovec(slab, iovecs + i * IOVEC_SIZE, header, 0);
+  writeIovec(slab, iovecs, header, VIRTIO_HEADER_LENGTH);
+  const { words, low } = slab;
+  const fields: VirtioFields = {
+    flags: VIRTIO_NEEDS_CSUM,
+    gsoType: 0,
+    headerLength: 0,
+    gsoSize: 0,
+    checksumStart: IPV4_HEADER,
+    checksumOffset: 0,
+  };
   let deleted = false;
 
   function deliver(at: number, length: number): void {
-    const code = writer.writePacket(at, length);
-    if (code === 0) {
-      block[counters.CALL_WRITEV + counters.CALL_OK]++;
-      block[counters.PACKETS]++;
-      block[counters.INNER_BYTES] += length;
+    if (!joins) {
+      writeOne(at, length);
       return;
     }
-    refused(code, 1);
+    if (coalescer.full()) flush();
+    coalescer.add(at, length);
+  }
+
+  function flush(): void {
+    if (!joins) return;
+    for (let train = 0; train < trains.count; train++) {
+      if (trains.packets[train] === 1) writeOne(trains.at[train], trains.firstLength[train]);
+      else writeTrain(train);
+    }
+    coalescer.clear();
+  }
+
+  function writeOne(at: number, length: number): void {
+    const code = writer.writePacket(at, length);
+    if (code !== 0) {
+      refused(code, 1);
+      return;
+    }
+    block[counters.CALL_WRITEV + counters.CALL_OK]++;
+    block[counters.PACKETS]++;
+    block[counters.INNER_BYTES] += length;
+  }
+
+  function writeTrain(train: number): void {
+    coalescer.finish(train);
+    const isTcp = trains.isTcp[train] !== 0;
+    fields.gsoType = isTcp ? VIRTIO_GSO_TCPV4 : VIRTIO_GSO_UDP_L4;
+    fields.headerLength = trains.header[train];
+    fields.gsoSize = trains.size[train];
+    fields.checksumOffset = isTcp ? 16 : 6;
+    writeVirtio(slab.bytes, header, fields);
+    const packets = trains.packets[train];
+    const code = writer.writeVector(vector, wireTrain(trains, train));
+    if (code !== 0) {
+      refused(code, packets);
+      return;
+    }
+    block[counters.CALL_WRITEV + counters.CALL_OK]++;
+    block[counters.PACKETS] += packets;
+    block[counters.INNER_BYTES] += trains.payload[train] + packets * trains.header[train];
+    block[counters.SUPERPACKETS]++;
+    counters.observe(block, counters.SEGMENT_HISTOGRAM, packets);
+  }
+
+  /** Points the vector at a train's packets; returns how many iovecs it takes. */
+  function wireTrain(of: Trains, train: number): number {
+    const base = iovecs >> 2;
+    words[base + 4] = low + of.at[train];
+    words[base + 6] = of.firstLength[train];
+    const slices = of.packets[train] - 1;
+    const row = train * TRAIN_PACKETS;
+    for (let i = 0; i < slices; i++) {
+      const iovec = base + 8 + 4 * i;
+      words[iovec] = low + of.sliceAt[row + i];
+      words[iovec + 2] = of.sliceLength[row + i];
+    }
+    return slices + 2;
   }
 
   function refused(code: number, packets: number): void {
@@ -35,6 +142,7 @@ export function createIngress(writer: TunWriter, block: Float64Array): Ingress {
 
   return {
     deliver,
+    flush,
     gone() {
       return deleted;
     },

@@ -1,4 +1,6 @@
 /** The in pump: datagrams of peers → TUN. */
+
+import { createCoalescer } from '../../offload/coalesce.ts';
 import { libc } from '../../sys/binding.ts';
 import * as constants from '../../sys/constants.ts';
 import { EAGAIN, EBADF, errnoName } from '../../sys/errno.ts';
@@ -6,8 +8,10 @@ import { createSlab, layOut, viewOf } from '../../sys/memory.ts';
 import { createTunWriter } from '../../tun/write.ts';
 import { createReceiver, type Receiver } from '../../udp/receive.ts';
 import { openSocket, sizeBuffer } from '../../udp/socket.ts';
+import { loadSum } from '../../wire/checksum.ts';
 import { createAnswer } from '../answer.ts';
 import * as counters from '../counters.ts';
+import { createLadder } from '../ladder.ts';
 import type { Pump } from '../loop.ts';
 import { PUMP_SOCKET_BUFFER } from '../messages.ts';
 import { type BuiltPump, IN_SLAB, type PumpSetup, RECEIVE_BUFFER_BYTES } from '../setup.ts';
@@ -34,7 +38,11 @@ export function createInPump(setup: PumpSetup): BuiltPump | undefined {
   if (queue < 0) return undefined;
   const slab = createSlab(IN_SLAB);
   const layout = layOut(slab);
-  const writer = createTunWriter(slab, layout, queue, false);
+  // The queue was opened by the out pump, by the same wishes.
+  const ladder = createLadder(setup);
+  ladder.groOpened(socket);
+  const vnetHeader = ladder.twinHas('tun_vnet_hdr');
+  const writer = createTunWriter(slab, layout, queue, vnetHeader);
   const answer = createAnswer(slab, layout, writer, block);
   const decap = createDecap(slab.bytes, block, answer, task);
   const receiver = createReceiver(slab, layout, socket, RECEIVE_BATCH);
@@ -44,7 +52,13 @@ export function createInPump(setup: PumpSetup): BuiltPump | undefined {
     length: viewOf(slab, meminfo + 4 * constants.SK_MEMINFO_VARS, 4),
     at: meminfo >> 2,
   });
-  const ingress = createIngress(writer, block);
+  const wishes = {
+    tcp: vnetHeader && ladder.has('coalesce_tcp'),
+    udp: vnetHeader && ladder.has('coalesce_udp') && ladder.twinHas('tun_uso'),
+  };
+  ladder.joining(wishes);
+  const coalescer = createCoalescer(slab.bytes, loadSum(slab.memory), wishes);
+  const ingress = createIngress({ slab, layout, writer, block, coalescer, wishes, ladder });
   const pump = inPump({ setup, receiver, decap, ingress, drops });
   return { pump, slab, layout, fd: socket };
 }
@@ -100,6 +114,7 @@ function inPump(parts: Parts): Pump {
     state = got < RECEIVE_BATCH ? EAGAIN : 0;
     block[counters.CALL_RECVMMSG + counters.CALL_OK]++;
     for (let i = 0; i < got; i++) takeIn(table, i);
+    ingress.flush();
     return got;
   }
 

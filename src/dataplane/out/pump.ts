@@ -1,23 +1,40 @@
 /** The out pump: TUN queue → datagrams for peers. */
 import { peerAddress } from '../../forwarding/table.ts';
+import { BAD_OFFLOAD, createSegmenter, PLAIN, type Segmenter } from '../../offload/segment.ts';
 import { IP_MTU_DISCOVER, IP_PMTUDISC_DONT, IPPROTO_IP } from '../../sys/constants.ts';
 import { EBADFD, errnoName } from '../../sys/errno.ts';
 import { createSlab, layOut } from '../../sys/memory.ts';
-import { openQueue } from '../../tun/device.ts';
+import { openQueue, type Queue } from '../../tun/device.ts';
 import { createTunReader, DRAINED, type TunReader } from '../../tun/read.ts';
 import { createTunWriter } from '../../tun/write.ts';
+import { OUTBOX_DATAGRAMS } from '../../udp/runs.ts';
 import { openSocket, setOption, sizeBuffer } from '../../udp/socket.ts';
+import { loadSum } from '../../wire/checksum.ts';
 import { type Answer, createAnswer } from '../answer.ts';
 import * as counters from '../counters.ts';
+import { createLadder, kernelAtLeast } from '../ladder.ts';
 import type { Pump } from '../loop.ts';
 import { type BuiltPump, OUT_SLAB, type PumpSetup, SEND_BUFFER_BYTES } from '../setup.ts';
 import { createEgress, type Egress } from './egress.ts';
 import { createEncap, type Encap, REFUSED } from './encap.ts';
 
+/** Every waiting datagram may have a header of its own, 120 bytes at most. */
+const STRIP = OUTBOX_DATAGRAMS * 128;
+
+/**
+ * Datagrams of one UDP_SEGMENT send: UDP_MAX_SEGMENTS (include/linux/udp.h) is 64, and 128 from
+ * Linux 6.9; one less, because some kernels charge the UDP header against the last.
+ */
+function runDatagrams(): number {
+  return kernelAtLeast(6, 9) ? 127 : 63;
+}
+
 /** Opens the queue and the sockets; undefined if the pumps were told to stop meanwhile. */
 export function createOutPump(setup: PumpSetup): BuiltPump | undefined {
   const { task, block, opened } = setup;
-  const queue = openQueue(task.device, { vnetHeader: false, tso: false, uso: false });
+  const ladder = createLadder(setup);
+  const queue = openQueue(task.device, ladder.queueWishes());
+  ladder.queueOpened(queue);
   opened.push(queue.fd);
   setup.lend(queue.fd);
   const socket = setup.borrow();
@@ -40,16 +57,23 @@ export function createOutPump(setup: PumpSetup): BuiltPump | undefined {
     sockets: Int32Array.of(socket),
     fragmenting,
     wake: setup.wake,
-    limits: { datagrams: 1 },
-    lowerSegmentation() {},
+    limits: { datagrams: ladder.has('udp_gso') ? runDatagrams() : 1 },
+    lowerSegmentation() {
+      ladder.lower('udp_gso');
+    },
   });
   const encap = createEncap(slab.bytes, block, answer, task.timeToLive);
-  const parts = { setup, reader, answer, egress, encap };
+  const segmenter = createSegmenter(slab.bytes, loadSum(slab.memory));
+  const strip = layout.take(STRIP, 64);
+  const parts = { setup, queue, reader, answer, egress, encap, segmenter, strip };
   return { pump: outPump(parts), slab, layout, fd: queue.fd };
 }
 
 interface Parts {
   readonly setup: PumpSetup;
+  readonly queue: Queue;
+  readonly segmenter: Segmenter;
+  readonly strip: number;
   readonly reader: TunReader & { drain(): number };
   readonly answer: Answer;
   readonly egress: Egress;
@@ -57,7 +81,11 @@ interface Parts {
 }
 
 function outPump(parts: Parts): Pump {
-  const { reader, answer, egress, encap } = parts;
+  const { reader, answer, egress, encap, segmenter, strip } = parts;
+  const { vnetHeader } = parts.queue;
+  const { cuts } = segmenter;
+  // Where the next superpacket's headers go; the strip starts over when the outbox is empty.
+  let nextHeader = strip;
   const { block } = parts.setup;
   const { mtu, device } = parts.setup.task;
 
@@ -65,22 +93,59 @@ function outPump(parts: Parts): Pump {
     const count = reader.drain();
     block[counters.CALL_READV + counters.CALL_OK] += count;
     for (let i = 0; i < count; i++) forward(table, reader.at[i], reader.length[i]);
-    egress.flush(table);
+    flush(table);
     return count;
+  }
+
+  function flush(table: Int32Array): void {
+    egress.flush(table);
+    nextHeader = strip;
   }
 
   function forward(table: Int32Array, at: number, length: number): void {
     const slot = encap.route(table, at, length);
     if (slot === REFUSED) return;
-    if (length > mtu) {
-      block[counters.TX_TOO_BIG]++;
+    const segments = vnetHeader ? segmenter.inspect(at, length) : PLAIN;
+    if (segments === BAD_OFFLOAD) {
+      block[counters.TX_BAD_OFFLOAD]++;
+      return;
+    }
+    const longest = segments === PLAIN ? length : cuts.header + cuts.size;
+    if (longest > mtu && length > mtu) {
+      block[counters.TX_TOO_BIG] += segments === PLAIN ? 1 : segments;
       if (answer.mayTellMtu(at, length)) answer.fragNeeded(table, at, length, mtu);
       return;
     }
+    const peer = peerAddress(table, slot) | 0;
+    if (segments === PLAIN) forwardPacket(table, at, length, peer);
+    else forwardSegments(table, peer);
+  }
+
+  function forwardPacket(table: Int32Array, at: number, length: number, peer: number): void {
+    if (!egress.hasRoom(1)) flush(table);
     block[counters.PACKETS]++;
     block[counters.INNER_BYTES] += length;
     egress.sender.addSlice(at, length);
-    egress.push(peerAddress(table, slot) | 0, length, at, 0);
+    egress.push(peer, length, at, 0);
+  }
+
+  /** Queues the superpacket last inspected: fresh headers beside slices of its payload. */
+  function forwardSegments(table: Int32Array, peer: number): void {
+    const { at, header, size, payload, segments, stride } = cuts;
+    if (!egress.hasRoom(segments)) flush(table);
+    segmenter.cut(nextHeader);
+    for (let i = 0; i < segments; i++) {
+      const from = i * size;
+      const slice = Math.min(payload - from, size);
+      egress.sender.addSlice(nextHeader, header);
+      if (slice > 0) egress.sender.addSlice(at + header + from, slice);
+      egress.push(peer, header + slice, at, 0);
+      nextHeader += stride;
+    }
+    block[counters.PACKETS] += segments;
+    block[counters.INNER_BYTES] += payload + segments * header;
+    block[counters.SUPERPACKETS]++;
+    counters.observe(block, counters.SEGMENT_HISTOGRAM, segments);
   }
 
   function fault(): string | undefined {

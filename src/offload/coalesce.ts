@@ -1,0 +1,297 @@
+/**
+ * Joins segments of one flow into trains, each of which becomes one superpacket for the TUN.
+ *
+ *   train   packets that arrived in a batch and leave in one write; most often just one packet
+ *   slice   payload of one segment behind the first, left where it was received
+ *   open    a train that may still grow; a sealed one only keeps its place in the order
+ *
+ * A join must be invisible: cutting the train again gives the packets that came (RFC 9293, and
+ * the rules of the kernel's own GRO in tcp_gro_receive and udp_gro_receive). Trains leave in the
+ * order in which their first packets came, and a flow's new packet meets only the flow's newest
+ * train, so the order within a flow is kept.
+ */
+import { fold, pseudoHeaderSum4, type Sum, sumHeader } from '../wire/checksum.ts';
+import {
+  fragmentField,
+  headerLength,
+  IPV4_DONT_FRAGMENT,
+  IPV4_FRAGMENT_OFFSET_MASK,
+  IPV4_HEADER_MINIMUM,
+  IPV4_MORE_FRAGMENTS,
+  identification,
+  PROTOCOL_TCP,
+  PROTOCOL_UDP,
+  protocol,
+  setTotalLength,
+  writeHeaderChecksum,
+} from '../wire/ipv4.ts';
+import { dataOffset, TCP_ACK, TCP_ECE, TCP_HEADER_MINIMUM, TCP_PSH } from '../wire/tcp.ts';
+import { UDP_HEADER_LENGTH } from '../wire/udp.ts';
+import { createFlowTable, hashFlow } from './flow.ts';
+
+/** Trains of one batch. */
+export const TRAINS = 128;
+/** Packets of one train: UDP_MAX_SEGMENTS of kernels before 6.9; TCP reaches 64 KiB sooner. */
+export const TRAIN_PACKETS = 64;
+/** The longest IPv4 packet. */
+const TRAIN_BYTES = 65_535;
+
+export interface CoalesceWishes {
+  readonly tcp: boolean;
+  readonly udp: boolean;
+}
+
+/** The trains of a batch: arrays by train; slices in rows of TRAIN_PACKETS. */
+export interface Trains {
+  count: number;
+  readonly at: Int32Array;
+  /** Bytes of the first packet, of all headers, and of the payload of all packets. */
+  readonly firstLength: Int32Array;
+  readonly header: Int32Array;
+  readonly payload: Int32Array;
+  readonly packets: Int32Array;
+  /** Payload of each packet but the last. */
+  readonly size: Int32Array;
+  readonly isTcp: Uint8Array;
+  readonly sliceAt: Int32Array;
+  readonly sliceLength: Int32Array;
+}
+
+export interface Coalescer {
+  readonly trains: Trains;
+  /** Takes a packet whose IPv4 header is valid and whose total length is `length`. */
+  add(at: number, length: number): void;
+  /** Whether the batch must be written before another packet is added. */
+  full(): boolean;
+  /** Rewrites the first header of a train of several packets into that of a superpacket. */
+  finish(train: number): void;
+  /** Begins a new batch. */
+  clear(): void;
+}
+
+function createTrains(): Trains {
+  return {
+    count: 0,
+    at: new Int32Array(TRAINS),
+    firstLength: new Int32Array(TRAINS),
+    header: new Int32Array(TRAINS),
+    payload: new Int32Array(TRAINS),
+    packets: new Int32Array(TRAINS),
+    size: new Int32Array(TRAINS),
+    isTcp: new Uint8Array(TRAINS),
+    sliceAt: new Int32Array(TRAINS * TRAIN_PACKETS),
+    sliceLength: new Int32Array(TRAINS * TRAIN_PACKETS),
+  };
+}
+
+export function createCoalescer(bytes: Uint8Array, sum: Sum, wishes: CoalesceWishes): Coalescer {
+  const view = new DataView(bytes.buffer);
+  const trains = createTrains();
+  const flows = createFlowTable();
+  const nextSequence = new Int32Array(TRAINS);
+  const nextIdentification = new Int32Array(TRAINS);
+  const open = new Uint8Array(TRAINS);
+  const verified = new Uint8Array(TRAINS);
+  const lastFlags = new Uint8Array(TRAINS);
+  const { tcp, udp } = wishes;
+
+  function add(at: number, length: number): void {
+    const kind = protocol(bytes, at);
+    const fragments = IPV4_MORE_FRAGMENTS | IPV4_FRAGMENT_OFFSET_MASK;
+    const plain =
+      headerLength(bytes, at) === IPV4_HEADER_MINIMUM &&
+      (fragmentField(bytes, at) & fragments) === 0;
+    if (plain && kind === PROTOCOL_TCP && tcp) addTcp(at, length);
+    else if (plain && kind === PROTOCOL_UDP && udp) addUdp(at, length);
+    else addStranger(at, length);
+  }
+
+  /** Nobody can tell whose order a fragment or an unknown shape belongs to: all trains end. */
+  function addStranger(at: number, length: number): void {
+    flows.clear();
+    begin(at, length, length);
+  }
+
+  function addTcp(at: number, length: number): void {
+    const t = at + IPV4_HEADER_MINIMUM;
+    const available = length - IPV4_HEADER_MINIMUM;
+    if (available < TCP_HEADER_MINIMUM) return addStranger(at, length);
+    const header = IPV4_HEADER_MINIMUM + dataOffset(bytes, t);
+    if (header < IPV4_HEADER_MINIMUM + TCP_HEADER_MINIMUM || header > length) {
+      return addStranger(at, length);
+    }
+    const payload = length - header;
+    const flags = bytes[t + 13];
+    const joinable = (flags & ~(TCP_PSH | TCP_ECE)) === TCP_ACK;
+    // A bare acknowledgement takes its place and leaves its flow's train open, as in kernel GRO.
+    if (joinable && payload === 0) {
+      begin(at, length, header);
+      return;
+    }
+    const hash = hashAt(at);
+    const train = joinable ? flows.find(hash) : -1;
+    if (train >= 0 && joinsTcp(train, at, header, payload)) {
+      joinTcp(train, at, header, payload);
+      return;
+    }
+    const fresh = begin(at, length, header);
+    flows.note(hash, fresh);
+    trains.isTcp[fresh] = 1;
+    open[fresh] = joinable && (flags & TCP_PSH) === 0 ? 1 : 0;
+    lastFlags[fresh] = flags;
+    nextSequence[fresh] = view.getInt32(t + 4) + payload;
+  }
+
+  function addUdp(at: number, length: number): void {
+    const header = IPV4_HEADER_MINIMUM + UDP_HEADER_LENGTH;
+    if (length < header) return addStranger(at, length);
+    const payload = length - header;
+    const whole = view.getUint16(at + IPV4_HEADER_MINIMUM + 4) === length - IPV4_HEADER_MINIMUM;
+    const hash = hashAt(at);
+    const train = whole && payload > 0 ? flows.find(hash) : -1;
+    if (train >= 0 && joinsUdp(train, at, payload)) {
+      join(train, at, header, payload);
+      return;
+    }
+    const fresh = begin(at, length, header);
+    flows.note(hash, fresh);
+    open[fresh] = whole && payload > 0 ? 1 : 0;
+  }
+
+  function hashAt(at: number): number {
+    return hashFlow(view.getInt32(at + 12), view.getInt32(at + 16), view.getInt32(at + 20));
+  }
+
+  /** A train of one packet, sealed until its maker opens it. */
+  function begin(at: number, length: number, header: number): number {
+    const train = trains.count;
+    trains.count = train + 1;
+    trains.at[train] = at;
+    trains.firstLength[train] = length;
+    trains.header[train] = header;
+    trains.payload[train] = length - header;
+    trains.packets[train] = 1;
+    trains.size[train] = length - header;
+    trains.isTcp[train] = 0;
+    nextIdentification[train] = (identification(bytes, at) + 1) & 0xffff;
+    open[train] = 0;
+    verified[train] = 0;
+    return train;
+  }
+
+  function joinsTcp(train: number, at: number, header: number, payload: number): boolean {
+    if (open[train] === 0 || trains.isTcp[train] === 0) return false;
+    const first = trains.at[train];
+    const t = at + IPV4_HEADER_MINIMUM;
+    const f = first + IPV4_HEADER_MINIMUM;
+    if (header !== trains.header[train] || !fits(train, payload)) return false;
+    if (view.getInt32(t + 4) !== nextSequence[train]) return false;
+    if (view.getInt32(t + 8) !== view.getInt32(f + 8)) return false;
+    // Data offset, flags and window in one word; PSH alone may differ, and ends the train.
+    if (((view.getInt32(t + 12) ^ view.getInt32(f + 12)) & ~(TCP_PSH << 16)) !== 0) return false;
+    if (view.getUint16(t + 18) !== view.getUint16(f + 18)) return false;
+    for (let i = TCP_HEADER_MINIMUM; i < header - IPV4_HEADER_MINIMUM; i += 4) {
+      if (view.getInt32(t + i) !== view.getInt32(f + i)) return false;
+    }
+    return sameIpv4(train, at) && bothVerified(train, at, header + payload);
+  }
+
+  function joinsUdp(train: number, at: number, payload: number): boolean {
+    if (open[train] === 0 || trains.isTcp[train] !== 0 || !fits(train, payload)) return false;
+    const field = IPV4_HEADER_MINIMUM + 6;
+    const first = trains.at[train];
+    const none = view.getUint16(at + field) === 0;
+    if (none !== (view.getUint16(first + field) === 0)) return false;
+    if (!sameIpv4(train, at)) return false;
+    return none || bothVerified(train, at, IPV4_HEADER_MINIMUM + UDP_HEADER_LENGTH + payload);
+  }
+
+  function fits(train: number, payload: number): boolean {
+    return (
+      payload <= trains.size[train] &&
+      trains.packets[train] < TRAIN_PACKETS &&
+      trains.header[train] + trains.payload[train] + payload <= TRAIN_BYTES
+    );
+  }
+
+  /** Flow, ToS with its ECN bits, TTL and DF; identification too where DF is clear (RFC 6864). */
+  function sameIpv4(train: number, at: number): boolean {
+    const first = trains.at[train];
+    const mine = view.getUint16(at + 6);
+    return (
+      view.getInt32(at + 12) === view.getInt32(first + 12) &&
+      view.getInt32(at + 16) === view.getInt32(first + 16) &&
+      view.getInt32(at + 20) === view.getInt32(first + 20) &&
+      bytes[at + 1] === bytes[first + 1] &&
+      bytes[at + 8] === bytes[first + 8] &&
+      bytes[at + 9] === bytes[first + 9] &&
+      mine === view.getUint16(first + 6) &&
+      ((mine & IPV4_DONT_FRAGMENT) !== 0 || identification(bytes, at) === nextIdentification[train])
+    );
+  }
+
+  /** A join replaces the checksums, so both must be right before: an error is never laundered. */
+  function bothVerified(train: number, at: number, length: number): boolean {
+    if (verified[train] === 0) {
+      if (!checksumValid(trains.at[train], trains.firstLength[train])) {
+        open[train] = 0;
+        return false;
+      }
+      verified[train] = 1;
+    }
+    return checksumValid(at, length);
+  }
+
+  function checksumValid(at: number, length: number): boolean {
+    const body = length - IPV4_HEADER_MINIMUM;
+    const pseudo = pseudoHeaderSum4(bytes, at, bytes[at + 9], body);
+    return fold(pseudo + sum(at + IPV4_HEADER_MINIMUM, body)) === 0xffff;
+  }
+
+  function joinTcp(train: number, at: number, header: number, payload: number): void {
+    const flags = bytes[at + IPV4_HEADER_MINIMUM + 13];
+    lastFlags[train] = flags;
+    nextSequence[train] += payload;
+    join(train, at, header, payload);
+    if ((flags & TCP_PSH) !== 0) open[train] = 0;
+  }
+
+  function join(train: number, at: number, header: number, payload: number): void {
+    const slice = train * TRAIN_PACKETS + trains.packets[train] - 1;
+    trains.sliceAt[slice] = at + header;
+    trains.sliceLength[slice] = payload;
+    trains.packets[train]++;
+    trains.payload[train] += payload;
+    nextIdentification[train] = (nextIdentification[train] + 1) & 0xffff;
+    // A shorter segment is the last that a train may hold.
+    if (payload < trains.size[train]) open[train] = 0;
+  }
+
+  function finish(train: number): void {
+    const at = trains.at[train];
+    const t = at + IPV4_HEADER_MINIMUM;
+    const length = trains.header[train] + trains.payload[train];
+    const isTcp = trains.isTcp[train] !== 0;
+    setTotalLength(bytes, at, length);
+    writeHeaderChecksum(bytes, at);
+    const body = length - IPV4_HEADER_MINIMUM;
+    if (isTcp) bytes[t + 13] = lastFlags[train];
+    else view.setUint16(t + 4, body);
+    // Left for the kernel to finish: the field holds the pseudo-header's sum.
+    const pseudo = fold(sumHeader(bytes, at + 12, 8) + bytes[at + 9] + body);
+    view.setUint16(t + (isTcp ? 16 : 6), pseudo);
+  }
+
+  return {
+    trains,
+    add,
+    full() {
+      return trains.count >= TRAINS;
+    },
+    finish,
+    clear() {
+      trains.count = 0;
+      flows.clear();
+    },
+  };
+}
