@@ -7,7 +7,7 @@ import type { PublicationMemory } from '../forwarding/publication.ts';
 
 /** Whose packets are let in: see `decap.ts`. */
 export type Accept = 'strict' | 'peer' | 'any';
-/** `keep` leaves the inner TTL to the kernels; `flannel` lowers it at both ends as flanneld does. */
+/** `keep` leaves the inner TTL to the kernels; `flannel` lowers it at both ends, as flanneld. */
 export type TimeToLiveMode = 'keep' | 'flannel';
 
 /** Rungs of the ladder, in the order in which they are reported. */

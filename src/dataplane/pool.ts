@@ -1,6 +1,7 @@
 /**
- * Main's side of the pumps: a piscina pool whose every worker holds one endless task. Piscina gives
- * thread start-up and errors; orders go through shared slots, for a pump never turns its event loop.
+ * Main's side of the pumps: a piscina pool whose every worker holds one endless task. Piscina
+ * gives thread start-up and errors; orders go through shared slots, for a pump never turns its
+ * event loop.
  */
 import { closeSync, readFileSync, writeSync } from 'node:fs';
 import type { Logger } from 'pino';
@@ -20,7 +21,7 @@ export type PoolOptions = Omit<
 };
 
 export interface Pool {
-  /** Resolves when every queue and every socket has its one reader; rejects with the first fault. */
+  /** Resolves once every queue and socket has its one reader; rejects with the first fault. */
   readonly ready: Promise<void>;
   /** Resolves once, with why: a reason when a pump died, none after `stop`. Never rejects. */
   readonly ended: Promise<messages.PumpEnd>;

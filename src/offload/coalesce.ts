@@ -115,10 +115,14 @@ export function createCoalescer(bytes: Uint8Array, sum: Sum, wishes: CoalesceWis
   function addTcp(at: number, length: number): void {
     const t = at + IPV4_HEADER_MINIMUM;
     const available = length - IPV4_HEADER_MINIMUM;
-    if (available < TCP_HEADER_MINIMUM) return addStranger(at, length);
+    if (available < TCP_HEADER_MINIMUM) {
+      addStranger(at, length);
+      return;
+    }
     const header = IPV4_HEADER_MINIMUM + dataOffset(bytes, t);
     if (header < IPV4_HEADER_MINIMUM + TCP_HEADER_MINIMUM || header > length) {
-      return addStranger(at, length);
+      addStranger(at, length);
+      return;
     }
     const payload = length - header;
     const flags = bytes[t + 13];
@@ -144,7 +148,10 @@ export function createCoalescer(bytes: Uint8Array, sum: Sum, wishes: CoalesceWis
 
   function addUdp(at: number, length: number): void {
     const header = IPV4_HEADER_MINIMUM + UDP_HEADER_LENGTH;
-    if (length < header) return addStranger(at, length);
+    if (length < header) {
+      addStranger(at, length);
+      return;
+    }
     const payload = length - header;
     const whole = view.getUint16(at + IPV4_HEADER_MINIMUM + 4) === length - IPV4_HEADER_MINIMUM;
     const hash = hashAt(at);

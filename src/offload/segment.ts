@@ -16,6 +16,7 @@ import {
   protocol,
   version,
 } from '../wire/ipv4.ts';
+import { IPV6_HEADER_LENGTH, IPV6_NEXT_HEADER_AT, setPayloadLength } from '../wire/ipv6.ts';
 import { dataOffset, TCP_CWR, TCP_FIN, TCP_HEADER_MINIMUM, TCP_PSH } from '../wire/tcp.ts';
 import { UDP_HEADER_LENGTH } from '../wire/udp.ts';
 import * as virtio from '../wire/virtio.ts';
@@ -24,9 +25,6 @@ import * as virtio from '../wire/virtio.ts';
 export const PLAIN = 0;
 export const BAD_OFFLOAD = -1;
 
-/** IPv6 fixed header (RFC 8200 §3); a superpacket's transport header follows at once. */
-const IPV6_HEADER = 40;
-const IPV6_NEXT_HEADER_AT = 6;
 /** A header beyond this is no TCP or UDP that we cut: 60 bytes of each IPv4 and TCP. */
 const HEADER_MAXIMUM = 120;
 /** A superpacket holds at most 64 KiB; below this many bytes a segment its headers outweigh it. */
@@ -45,7 +43,7 @@ export interface Segmenter {
   readonly cuts: Cuts;
 }
 
-/** How a superpacket falls apart: headers of `header` bytes, payloads of `size` but for the last. */
+/** How a superpacket falls apart: `header` bytes of headers, `size` of payload but in the last. */
 export interface Cuts {
   at: number;
   header: number;
@@ -77,7 +75,7 @@ export function createSegmenter(bytes: Uint8Array, sum: Sum): Segmenter {
     return inspectSuperpacket(at, length, header, type);
   }
 
-  /** The field holds the pseudo-header's sum already; the rest is added here (virtio 1.2 §5.1.6). */
+  /** The field holds the pseudo-header's sum; the rest is added here (virtio 1.2 §5.1.6). */
   function finishChecksum(at: number, length: number, header: number): number {
     const start = virtio.checksumStart(bytes, header);
     const field = start + virtio.checksumOffset(bytes, header);
@@ -98,7 +96,7 @@ export function createSegmenter(bytes: Uint8Array, sum: Sum): Segmenter {
       return BAD_OFFLOAD;
     }
     if (!tcp && type !== kind) return BAD_OFFLOAD;
-    ipHeader = six ? IPV6_HEADER : headerLength(bytes, at);
+    ipHeader = six ? IPV6_HEADER_LENGTH : headerLength(bytes, at);
     const transport = six ? bytes[at + IPV6_NEXT_HEADER_AT] : protocol(bytes, at);
     if (transport !== (tcp ? PROTOCOL_TCP : PROTOCOL_UDP)) return BAD_OFFLOAD;
     if (virtio.checksumStart(bytes, header) !== ipHeader) return BAD_OFFLOAD;
@@ -133,11 +131,11 @@ export function createSegmenter(bytes: Uint8Array, sum: Sum): Segmenter {
     const flags = tcp ? bytes[at + ipHeader + 13] : 0;
     for (let i = 0; i < segments; i++) {
       const from = i * size;
-      const slice = payload - from < size ? payload - from : size;
+      const slice = Math.min(payload - from, size);
       const to = strip + i * stride;
       copyWords(at >> 2, to >> 2, header >> 2);
       const length = header + slice;
-      if (six) view.setUint16(to + 4, length - IPV6_HEADER);
+      if (six) setPayloadLength(bytes, to, length - IPV6_HEADER_LENGTH);
       else stampIpv4(to, length, (id + i) & 0xffff, ipSum);
       const body = sum(at + header + from, slice);
       if (tcp) {
@@ -149,7 +147,7 @@ export function createSegmenter(bytes: Uint8Array, sum: Sum): Segmenter {
     }
   }
 
-  /** FIN and PSH belong to the last segment, CWR to the first (RFC 3168 §6.1.2, tcp_gso_segment). */
+  /** FIN and PSH belong to the last segment, CWR to the first (RFC 3168 §6.1.2). */
   function segmentFlags(i: number, segments: number): number {
     const notLast = i < segments - 1 ? TCP_FIN | TCP_PSH : 0;
     const notFirst = i > 0 ? TCP_CWR : 0;

@@ -1,6 +1,6 @@
 /**
- * The slab: one WebAssembly memory that holds every byte a pump hands to the kernel. TypeScript, the
- * wasm checksum and the kernel see the same bytes, and it never grows or moves, so an address taken
+ * The slab: one WebAssembly memory that holds every byte a pump hands to the kernel. TypeScript,
+ * the wasm checksum and the kernel see the same bytes, and it never grows or moves, so an address taken
  * at start stays true. Blocks are handed out while a pump lays itself out; then it is sealed.
  */
 import { assert } from '../assert.ts';
@@ -14,7 +14,7 @@ export interface Slab {
   readonly memory: WebAssembly.Memory;
   readonly bytes: Uint8Array;
   readonly words: Int32Array;
-  /** Low and high half of the address of byte 0; adding any offset to the low half never carries. */
+  /** Halves of the address of byte 0; adding any offset to the low one never carries. */
   readonly low: number;
   readonly high: number;
 }

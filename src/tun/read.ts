@@ -24,12 +24,11 @@ export const DRAINED = 0;
 export const MORE = -1;
 
 export interface TunReader {
-  /** Where each packet of the batch begins and how long it is; its virtio_net_hdr lies before it. */
+  /** Where each packet of the batch begins, its virtio_net_hdr before it, and how long it is. */
   readonly at: Int32Array;
   readonly length: Int32Array;
   /** DRAINED, MORE, or the errno of a queue that can give no more. */
   state: number;
-  /** Failed reads of the last drain that were EAGAIN: 0 or 1. */
   readonly fd: number;
 }
 

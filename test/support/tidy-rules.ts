@@ -88,7 +88,7 @@ export const PACKET_PATH: readonly string[] = [
   ...['bytes', 'checksum', 'ipv4', 'ipv6', 'tcp', 'udp', 'icmp', 'virtio'].map((f) => `wire/${f}`),
   ...['tun/read', 'tun/write', 'udp/receive', 'udp/runs', 'udp/send'],
   ...['offload/flow', 'offload/segment', 'offload/coalesce', 'forwarding/table'],
-  ...['dataplane/loop', 'dataplane/encap', 'dataplane/decap'],
+  ...['dataplane/loop', 'dataplane/out/encap', 'dataplane/in/decap'],
 ].map((file) => `src/${file}.ts`);
 
 const NEVER: readonly (readonly [RegExp, string])[] = [

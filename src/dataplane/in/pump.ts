@@ -18,7 +18,7 @@ import { type BuiltPump, IN_SLAB, type PumpSetup, RECEIVE_BUFFER_BYTES } from '.
 import { createDecap, type Decap } from './decap.ts';
 import { createIngress, type Ingress } from './ingress.ts';
 
-/** Buffers of one recvmmsg: enough that a call costs little of each, few enough to stay in cache. */
+/** Buffers of one recvmmsg: enough that a call costs each little, few enough to stay in cache. */
 const RECEIVE_BATCH = 64;
 /** Outer IPv4 and UDP headers. */
 const OUTER_HEADERS = 28;
