@@ -1,7 +1,7 @@
 /**
  * The slab: one WebAssembly memory that holds every byte a pump hands to the kernel. TypeScript,
- * the wasm checksum and the kernel see the same bytes, and it never grows or moves, so an address taken
- * at start stays true. Blocks are handed out while a pump lays itself out; then it is sealed.
+ * the wasm checksum and the kernel see the same bytes, and it never grows or moves, so an address
+ * taken at start stays true. Blocks are handed out while a pump lays itself out; then it is sealed.
  */
 import { assert } from '../assert.ts';
 import { addressOf } from './binding.ts';

@@ -1,6 +1,7 @@
 /**
  * The way out of a batch: datagrams wait in an outbox, leave as runs, and each refusal of the
- * kernel climbs down the ladder of native-notes/calls.md: wait, cut less, tell the sender, or count.
+ * kernel climbs down the ladder of native-notes/calls.md: wait, cut less, tell the sender, or
+ * count.
  */
 import { libc } from '../../sys/binding.ts';
 import * as constants from '../../sys/constants.ts';
