@@ -36,9 +36,10 @@ export const TRAIN_PACKETS = 64;
 /** The longest IPv4 packet. */
 const TRAIN_BYTES = 65_535;
 
+/** What may be joined; a kernel that refuses a superpacket turns one off for good. */
 export interface CoalesceWishes {
-  readonly tcp: boolean;
-  readonly udp: boolean;
+  tcp: boolean;
+  udp: boolean;
 }
 
 /** The trains of a batch: arrays by train; slices in rows of TRAIN_PACKETS. */
@@ -65,6 +66,8 @@ export interface Coalescer {
   full(): boolean;
   /** Rewrites the first header of a train of several packets into that of a superpacket. */
   finish(train: number): void;
+  /** Takes `finish` back: the first packet is again as it came, to be written by itself. */
+  undo(train: number): void;
   /** Begins a new batch. */
   clear(): void;
 }
@@ -92,8 +95,9 @@ export function createCoalescer(bytes: Uint8Array, sum: Sum, wishes: CoalesceWis
   const nextIdentification = new Int32Array(TRAINS);
   const open = new Uint8Array(TRAINS);
   const verified = new Uint8Array(TRAINS);
+  /** 1 where the packets of a UDP train carry no checksum. */
+  const unchecked = new Uint8Array(TRAINS);
   const lastFlags = new Uint8Array(TRAINS);
-  const { tcp, udp } = wishes;
 
   function add(at: number, length: number): void {
     const kind = protocol(bytes, at);
@@ -101,8 +105,8 @@ export function createCoalescer(bytes: Uint8Array, sum: Sum, wishes: CoalesceWis
     const plain =
       headerLength(bytes, at) === IPV4_HEADER_MINIMUM &&
       (fragmentField(bytes, at) & fragments) === 0;
-    if (plain && kind === PROTOCOL_TCP && tcp) addTcp(at, length);
-    else if (plain && kind === PROTOCOL_UDP && udp) addUdp(at, length);
+    if (plain && kind === PROTOCOL_TCP && wishes.tcp) addTcp(at, length);
+    else if (plain && kind === PROTOCOL_UDP && wishes.udp) addUdp(at, length);
     else addStranger(at, length);
   }
 
@@ -183,6 +187,7 @@ export function createCoalescer(bytes: Uint8Array, sum: Sum, wishes: CoalesceWis
     nextIdentification[train] = (identification(bytes, at) + 1) & 0xffff;
     open[train] = 0;
     verified[train] = 0;
+    unchecked[train] = 0;
     return train;
   }
 
@@ -210,6 +215,7 @@ export function createCoalescer(bytes: Uint8Array, sum: Sum, wishes: CoalesceWis
     const none = view.getUint16(at + field) === 0;
     if (none !== (view.getUint16(first + field) === 0)) return false;
     if (!sameIpv4(train, at)) return false;
+    unchecked[train] = none ? 1 : 0;
     return none || bothVerified(train, at, IPV4_HEADER_MINIMUM + UDP_HEADER_LENGTH + payload);
   }
 
@@ -289,6 +295,25 @@ export function createCoalescer(bytes: Uint8Array, sum: Sum, wishes: CoalesceWis
     view.setUint16(t + (isTcp ? 16 : 6), pseudo);
   }
 
+  function undo(train: number): void {
+    const at = trains.at[train];
+    const t = at + IPV4_HEADER_MINIMUM;
+    const length = trains.firstLength[train];
+    const isTcp = trains.isTcp[train] !== 0;
+    const field = t + (isTcp ? 16 : 6);
+    setTotalLength(bytes, at, length);
+    writeHeaderChecksum(bytes, at);
+    // The first of several never had PSH, and its checksum was right: it is worked out again.
+    if (isTcp) bytes[t + 13] &= ~TCP_PSH;
+    else view.setUint16(t + 4, length - IPV4_HEADER_MINIMUM);
+    view.setUint16(field, 0);
+    if (unchecked[train] !== 0) return;
+    const body = length - IPV4_HEADER_MINIMUM;
+    const pseudo = pseudoHeaderSum4(bytes, at, bytes[at + 9], body);
+    const checksum = ~fold(pseudo + sum(t, body)) & 0xffff;
+    view.setUint16(field, checksum === 0 && !isTcp ? 0xffff : checksum);
+  }
+
   return {
     trains,
     add,
@@ -296,6 +321,7 @@ export function createCoalescer(bytes: Uint8Array, sum: Sum, wishes: CoalesceWis
       return trains.count >= TRAINS;
     },
     finish,
+    undo,
     clear() {
       trains.count = 0;
       flows.clear();

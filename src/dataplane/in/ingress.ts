@@ -8,7 +8,7 @@ import {
   TRAIN_PACKETS,
   type Trains,
 } from '../../offload/coalesce.ts';
-import { EAGAIN, EBADFD, EIO, ENOBUFS, ENOMEM } from '../../sys/errno.ts';
+import { EAGAIN, EBADFD, EINVAL, EIO, ENOBUFS, ENOMEM } from '../../sys/errno.ts';
 import { type Layout, type Slab, viewOf, writeIovec } from '../../sys/memory.ts';
 import { IOVEC_SIZE } from '../../sys/struct.ts';
 import type { TunWriter } from '../../tun/write.ts';
@@ -47,9 +47,8 @@ export interface Ingress {
 }
 
 export function createIngress(options: IngressOptions): Ingress {
-  const { slab, layout, writer, block, coalescer, wishes } = options;
+  const { slab, layout, writer, block, coalescer, wishes, ladder } = options;
   const { trains } = coalescer;
-  const joins = wishes.tcp || wishes.udp;
   const header = layout.take(VIRTIO_HEADER_LENGTH, 16);
   const iovecs = layout.take(VECTOR * IOVEC_SIZE, 64);
   const vector = viewOf(slab, iovecs, VECTOR * IOVEC_SIZE);
@@ -67,7 +66,7 @@ export function createIngress(options: IngressOptions): Ingress {
   let deleted = false;
 
   function deliver(at: number, length: number): void {
-    if (!joins) {
+    if (!wishes.tcp && !wishes.udp && trains.count === 0) {
       writeOne(at, length);
       return;
     }
@@ -76,7 +75,7 @@ export function createIngress(options: IngressOptions): Ingress {
   }
 
   function flush(): void {
-    if (!joins) return;
+    if (trains.count === 0) return;
     for (let train = 0; train < trains.count; train++) {
       if (trains.packets[train] === 1) writeOne(trains.at[train], trains.firstLength[train]);
       else writeTrain(train);
@@ -105,6 +104,10 @@ export function createIngress(options: IngressOptions): Ingress {
     writeVirtio(slab.bytes, header, fields);
     const packets = trains.packets[train];
     const code = writer.writeVector(vector, wireTrain(trains, train));
+    if (code === EINVAL) {
+      writeApart(train);
+      return;
+    }
     if (code !== 0) {
       refused(code, packets);
       return;
@@ -114,6 +117,25 @@ export function createIngress(options: IngressOptions): Ingress {
     block[counters.INNER_BYTES] += trains.payload[train] + packets * trains.header[train];
     block[counters.SUPERPACKETS]++;
     counters.observe(block, counters.SEGMENT_HISTOGRAM, packets);
+  }
+
+  /** A kernel that refuses superpackets (native-notes/features.md) gets this one in pieces. */
+  function writeApart(train: number): void {
+    block[counters.CALL_WRITEV + counters.CALL_ERROR]++;
+    if (trains.isTcp[train] !== 0) {
+      wishes.tcp = false;
+      ladder.lower('coalesce_tcp');
+    } else {
+      wishes.udp = false;
+      ladder.lower('coalesce_udp');
+    }
+    coalescer.undo(train);
+    writeOne(trains.at[train], trains.firstLength[train]);
+    const row = train * TRAIN_PACKETS;
+    const headers = trains.header[train];
+    for (let i = 0; i < trains.packets[train] - 1; i++) {
+      writeOne(trains.sliceAt[row + i] - headers, trains.sliceLength[row + i] + headers);
+    }
   }
 
   /** Points the vector at a train's packets; returns how many iovecs it takes. */

@@ -7,7 +7,7 @@ import { EAGAIN, EBADF, errnoName } from '../../sys/errno.ts';
 import { createSlab, layOut, viewOf } from '../../sys/memory.ts';
 import { createTunWriter } from '../../tun/write.ts';
 import { createReceiver, type Receiver } from '../../udp/receive.ts';
-import { openSocket, sizeBuffer } from '../../udp/socket.ts';
+import { openSocket, setOption, sizeBuffer } from '../../udp/socket.ts';
 import { loadSum } from '../../wire/checksum.ts';
 import { createAnswer } from '../answer.ts';
 import * as counters from '../counters.ts';
@@ -15,6 +15,7 @@ import { createLadder } from '../ladder.ts';
 import type { Pump } from '../loop.ts';
 import { PUMP_SOCKET_BUFFER } from '../messages.ts';
 import { type BuiltPump, IN_SLAB, type PumpSetup, RECEIVE_BUFFER_BYTES } from '../setup.ts';
+import { propagateCongestion } from './congestion.ts';
 import { createDecap, type Decap } from './decap.ts';
 import { createIngress, type Ingress } from './ingress.ts';
 
@@ -22,6 +23,8 @@ import { createIngress, type Ingress } from './ingress.ts';
 const RECEIVE_BATCH = 64;
 /** Outer IPv4 and UDP headers. */
 const OUTER_HEADERS = 28;
+/** The ECN field of a TOS byte (RFC 3168 §5). */
+const ECN_BITS = 3;
 /** Kernel drops are read before every so manieth wait, and at each heartbeat. */
 const DROPS_EVERY = 64;
 /** Soft socket errors in a row, without a datagram between, that end the pump. */
@@ -33,6 +36,7 @@ export function createInPump(setup: PumpSetup): BuiltPump | undefined {
   const socket = openSocket(task.bindAddress, task.port);
   opened.push(socket);
   setup.report(PUMP_SOCKET_BUFFER, sizeBuffer(socket, 'receive', RECEIVE_BUFFER_BYTES));
+  setOption(socket, constants.IPPROTO_IP, constants.IP_RECVTOS, 1);
   setup.lend(socket);
   const queue = setup.borrow();
   if (queue < 0) return undefined;
@@ -59,7 +63,7 @@ export function createInPump(setup: PumpSetup): BuiltPump | undefined {
   ladder.joining(wishes);
   const coalescer = createCoalescer(slab.bytes, loadSum(slab.memory), wishes);
   const ingress = createIngress({ slab, layout, writer, block, coalescer, wishes, ladder });
-  const pump = inPump({ setup, receiver, decap, ingress, drops });
+  const pump = inPump({ setup, bytes: slab.bytes, receiver, decap, ingress, drops });
   return { pump, slab, layout, fd: socket };
 }
 
@@ -90,6 +94,7 @@ function createDropMeter(socket: number, words: Int32Array, info: MemoryInfo): (
 
 interface Parts {
   readonly setup: PumpSetup;
+  readonly bytes: Uint8Array;
   readonly receiver: Receiver;
   readonly decap: Decap;
   readonly ingress: Ingress;
@@ -97,7 +102,7 @@ interface Parts {
 }
 
 function inPump(parts: Parts): Pump {
-  const { receiver, decap, ingress, drops } = parts;
+  const { bytes, receiver, decap, ingress, drops } = parts;
   const { block } = parts.setup;
   const { device } = parts.setup.task;
   let state = 0;
@@ -132,6 +137,7 @@ function inPump(parts: Parts): Pump {
     const length = receiver.length[i];
     const step = receiver.segmentSize[i];
     const sender = receiver.sender[i];
+    const tos = receiver.typeOfService[i];
     if (receiver.truncated[i] !== 0) {
       block[counters.RX_TRUNCATED]++;
       return;
@@ -141,12 +147,20 @@ function inPump(parts: Parts): Pump {
     do {
       const size = Math.min(length - from, step);
       datagrams++;
-      if (decap.admit(table, sender, at + from, size)) ingress.deliver(at + from, size);
+      if (decap.admit(table, sender, at + from, size)) letIn(at + from, size, tos);
       from += step;
     } while (from < length);
     block[counters.DATAGRAMS] += datagrams;
     block[counters.OUTER_BYTES] += length + OUTER_HEADERS * datagrams;
     counters.observe(block, counters.RUN_HISTOGRAM, datagrams);
+  }
+
+  function letIn(at: number, length: number, tos: number): void {
+    if ((tos & ECN_BITS) !== 0 && !propagateCongestion(bytes, at, tos)) {
+      block[counters.RX_ECN_CONGESTION]++;
+      return;
+    }
+    ingress.deliver(at, length);
   }
 
   return {

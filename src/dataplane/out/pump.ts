@@ -17,6 +17,7 @@ import type { Pump } from '../loop.ts';
 import { type BuiltPump, OUT_SLAB, type PumpSetup, SEND_BUFFER_BYTES } from '../setup.ts';
 import { createEgress, type Egress } from './egress.ts';
 import { createEncap, type Encap, REFUSED } from './encap.ts';
+import { outerFields } from './lane.ts';
 
 /** Every waiting datagram may have a header of its own, 120 bytes at most. */
 const STRIP = OUTBOX_DATAGRAMS * 128;
@@ -54,7 +55,7 @@ export function createOutPump(setup: PumpSetup): BuiltPump | undefined {
     block,
     answer,
     port: task.port,
-    sockets: Int32Array.of(socket),
+    sockets: openLanes(setup, socket),
     fragmenting,
     wake: setup.wake,
     limits: { datagrams: ladder.has('udp_gso') ? runDatagrams() : 1 },
@@ -65,12 +66,40 @@ export function createOutPump(setup: PumpSetup): BuiltPump | undefined {
   const encap = createEncap(slab.bytes, block, answer, task.timeToLive);
   const segmenter = createSegmenter(slab.bytes, loadSum(slab.memory));
   const strip = layout.take(STRIP, 64);
-  const parts = { setup, queue, reader, answer, egress, encap, segmenter, strip };
+  const parts = {
+    setup,
+    bytes: slab.bytes,
+    queue,
+    reader,
+    answer,
+    egress,
+    encap,
+    segmenter,
+    strip,
+  };
   return { pump: outPump(parts), slab, layout, fd: queue.fd };
+}
+
+/**
+ * The sockets that datagrams leave by. One: the in pump's, so that they come from the well-known
+ * port as flannel's do. More: a free source port each, which nobody ever reads, for peers answer to
+ * the well-known port; their receive buffers are as small as the kernel allows.
+ */
+function openLanes(setup: PumpSetup, shared: number): Int32Array {
+  const { txPorts, bindAddress } = setup.task;
+  if (txPorts === 1) return Int32Array.of(shared);
+  return Int32Array.from({ length: txPorts }, () => {
+    const fd = openSocket(bindAddress, 0);
+    setup.opened.push(fd);
+    sizeBuffer(fd, 'send', SEND_BUFFER_BYTES);
+    sizeBuffer(fd, 'receive', 0);
+    return fd;
+  });
 }
 
 interface Parts {
   readonly setup: PumpSetup;
+  readonly bytes: Uint8Array;
   readonly queue: Queue;
   readonly segmenter: Segmenter;
   readonly strip: number;
@@ -81,13 +110,13 @@ interface Parts {
 }
 
 function outPump(parts: Parts): Pump {
-  const { reader, answer, egress, encap, segmenter, strip } = parts;
+  const { bytes, reader, answer, egress, encap, segmenter, strip } = parts;
   const { vnetHeader } = parts.queue;
   const { cuts } = segmenter;
   // Where the next superpacket's headers go; the strip starts over when the outbox is empty.
   let nextHeader = strip;
   const { block } = parts.setup;
-  const { mtu, device } = parts.setup.task;
+  const { mtu, device, dscp, txPorts } = parts.setup.task;
 
   function breathe(table: Int32Array): number {
     const count = reader.drain();
@@ -126,7 +155,7 @@ function outPump(parts: Parts): Pump {
     block[counters.PACKETS]++;
     block[counters.INNER_BYTES] += length;
     egress.sender.addSlice(at, length);
-    egress.push(peer, length, at, 0);
+    egress.push(peer, length, at, outerFields(bytes, at, dscp, txPorts));
   }
 
   /** Queues the superpacket last inspected: fresh headers beside slices of its payload. */
@@ -134,12 +163,13 @@ function outPump(parts: Parts): Pump {
     const { at, header, size, payload, segments, stride } = cuts;
     if (!egress.hasRoom(segments)) flush(table);
     segmenter.cut(nextHeader);
+    const fields = outerFields(bytes, at, dscp, txPorts);
     for (let i = 0; i < segments; i++) {
       const from = i * size;
       const slice = Math.min(payload - from, size);
       egress.sender.addSlice(nextHeader, header);
       if (slice > 0) egress.sender.addSlice(at + header + from, slice);
-      egress.push(peer, header + slice, at, 0);
+      egress.push(peer, header + slice, at, fields);
       nextHeader += stride;
     }
     block[counters.PACKETS] += segments;
