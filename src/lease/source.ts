@@ -1,3 +1,4 @@
+import type { Logger } from 'pino';
 import type { NetworkReading } from './network.ts';
 
 /**
@@ -21,7 +22,7 @@ import type { NetworkReading } from './network.ts';
  * Only the *creation* of a source throws (`SourceOptionsError`), for options that cannot work.
  */
 export interface LeaseSource {
-  /** For logs and the status page, without secrets: `etcd http://10.0.0.1:2379/coreos.com/network`. */
+  /** For logs and the status page, without secrets: `etcd http://10.0.0.1:2379 /prefix`. */
   readonly name: string;
   /** Starts delivery to the one sink there may be; the result ends it and frees what it held. */
   watch(sink: LeaseSink): StopWatching;
@@ -78,5 +79,80 @@ export class SourceOptionsError extends Error {
     super(faults.join('; '));
     this.name = 'SourceOptionsError';
     this.faults = faults;
+  }
+}
+
+/**
+ * The state of one source, and its log lines: one when a trouble begins, one for each new kind of
+ * it until it ends, one when it ends. However often a try fails in between, the log stays quiet.
+ */
+export class SourceStanding {
+  readonly #name: string;
+  readonly #log: Logger;
+  #sink: LeaseSink | null = null;
+  #state: SourceState = 'connecting';
+  #reason = 'nothing read yet';
+  #lastSync = 0;
+  #snapshots = 0;
+  #failures = 0;
+  #troubled = false;
+  readonly #logged = new Set<string>();
+
+  constructor(name: string, log: Logger) {
+    this.#name = name;
+    this.#log = log;
+  }
+
+  /** From now on the sink hears of changes of state; null ends that. */
+  tell(sink: LeaseSink | null): void {
+    this.#sink = sink;
+  }
+
+  /** A snapshot was delivered and is current. */
+  synced(leases: number): void {
+    const news = this.#snapshots === 0 || this.#troubled;
+    this.#snapshots += 1;
+    this.#lastSync = Date.now() / 1000;
+    this.#troubled = false;
+    this.#logged.clear();
+    this.#become('synced', '');
+    if (news) this.#log.info({ source: this.#name, leases }, 'leases are in');
+  }
+
+  /** A try failed; `kind` tells one trouble from another and `reason` explains it. */
+  failed(kind: string, reason: string): void {
+    this.#failures += 1;
+    this.#troubled = true;
+    if (this.#state === 'synced') this.#lastSync = Date.now() / 1000;
+    this.#become(this.#snapshots === 0 ? 'connecting' : 'stale', reason);
+    if (this.#logged.has(kind)) return;
+    this.#logged.add(kind);
+    const consequence =
+      this.#snapshots === 0
+        ? 'no leases yet; trying on quietly'
+        : 'forwarding goes on with the leases known; trying on quietly';
+    this.#log.warn({ source: this.#name, reason }, consequence);
+  }
+
+  /** What is looked at is not what it was, so a trouble with it is news again. */
+  renewed(): void {
+    this.#logged.clear();
+  }
+
+  status(): SourceStatus {
+    return {
+      state: this.#state,
+      reason: this.#reason,
+      lastSyncSeconds: this.#state === 'synced' ? Date.now() / 1000 : this.#lastSync,
+      resyncs: Math.max(0, this.#snapshots - 1),
+      failures: this.#failures,
+    };
+  }
+
+  #become(state: SourceState, reason: string): void {
+    const news = state !== this.#state || reason !== this.#reason;
+    this.#state = state;
+    this.#reason = reason;
+    if (news) this.#sink?.state?.(state, reason);
   }
 }

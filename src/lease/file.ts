@@ -1,0 +1,207 @@
+import { createHash } from 'node:crypto';
+import { type FSWatcher, statSync, watch } from 'node:fs';
+import { readFile, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import type { Logger } from 'pino';
+import { parseObject } from './go-json.ts';
+import type { LeaseEntry, LeaseSink, LeaseSource, SourceStatus, StopWatching } from './source.ts';
+import { SourceStanding } from './source.ts';
+
+export interface FileSourceOptions {
+  /** A JSON object from flannel's subnet key to flannel's lease value. */
+  readonly path: string;
+  readonly log: Logger;
+  /** Milliseconds between two looks when nothing has called for one. */
+  readonly poll?: number | undefined;
+}
+
+/** Between two looks at the clock, of a file whose change nobody told us of. */
+const POLL_MS = 1000;
+/** From the first sign of a change to the look at it: a writer in place is then mostly done. */
+const SETTLE_MS = 10;
+/** A file that makes no sense may be half written; this long after, it makes no sense for good. */
+const DOUBT_MS = 250;
+/** Some 200,000 leases; more is no lease file, and reading it would take the memory of packets. */
+const FILE_BYTES = 64 * 1024 * 1024;
+
+/**
+ * Leases from a file that is re-read when it changes: written in place, renamed into place, or
+ * reached by a link that now leads elsewhere, as in a mounted ConfigMap. A version that cannot be
+ * read, or is no JSON object, changes nothing and is reported once.
+ */
+export function createFileSource(options: FileSourceOptions): LeaseSource {
+  return new FileSource(options);
+}
+
+class FileSource implements LeaseSource {
+  readonly name: string;
+  readonly #options: FileSourceOptions;
+  readonly #standing: SourceStanding;
+
+  constructor(options: FileSourceOptions) {
+    this.name = `file ${options.path}`;
+    this.#options = options;
+    this.#standing = new SourceStanding(this.name, options.log);
+  }
+
+  watch(sink: LeaseSink): StopWatching {
+    this.#standing.tell(sink);
+    const lookout = new Lookout(this.#options, this.#standing, sink);
+    const ended = lookout.run();
+    return async () => {
+      this.#standing.tell(null);
+      lookout.stop();
+      await ended;
+    };
+  }
+
+  status(): SourceStatus {
+    return this.#standing.status();
+  }
+}
+
+/** Looks at the file whenever something stirs in its folder, and now and then anyway. */
+class Lookout {
+  readonly #path: string;
+  readonly #poll: number;
+  readonly #standing: SourceStanding;
+  readonly #sink: LeaseSink;
+  readonly #folder: FolderWatch;
+  #stopped = false;
+  #stirred = false;
+  #wake: () => void = () => undefined;
+  /** The version last dealt with, and one that made no sense at the first look. */
+  #settled = '';
+  #doubted = '';
+  /** Digest of the text last delivered. */
+  #delivered = '';
+
+  constructor({ path, poll }: FileSourceOptions, standing: SourceStanding, sink: LeaseSink) {
+    this.#path = path;
+    this.#poll = poll ?? POLL_MS;
+    this.#standing = standing;
+    this.#sink = sink;
+    this.#folder = new FolderWatch(dirname(path), () => {
+      this.#stirred = true;
+      this.#wake();
+    });
+  }
+
+  async run(): Promise<void> {
+    while (!this.#stopped) {
+      this.#folder.renew();
+      this.#stirred = false;
+      const sure = await this.#look();
+      if (!this.#stirred) await this.#rest(sure ? this.#poll : DOUBT_MS);
+      // At most a hundred looks a second, however much stirs in the folder.
+      if (this.#stirred) await setTimeout(SETTLE_MS);
+    }
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#folder.close();
+    this.#wake();
+  }
+
+  /** Reads the file if it is not the one last dealt with. False if it has to be looked at again. */
+  async #look(): Promise<boolean> {
+    const version = await versionOf(this.#path);
+    if (version === this.#settled) return true;
+    const found = await readLeases(this.#path);
+    if (this.#stopped) return true;
+    if ('fault' in found && version !== this.#doubted) {
+      this.#doubted = version;
+      return false;
+    }
+    this.#settled = version;
+    if ('fault' in found) {
+      this.#standing.renewed();
+      this.#standing.failed(found.fault, found.fault);
+      return true;
+    }
+    if (found.digest !== this.#delivered) this.#sink.snapshot(found.entries);
+    this.#delivered = found.digest;
+    this.#standing.synced(found.entries.length);
+    return true;
+  }
+
+  #rest(milliseconds: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = globalThis.setTimeout(resolve, milliseconds);
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+      if (this.#stopped) this.#wake();
+    });
+  }
+}
+
+/** Hears of changes in a folder, also after the folder itself was replaced. */
+class FolderWatch {
+  readonly #path: string;
+  readonly #stirred: () => void;
+  #watched = '';
+  #watcher: FSWatcher | null = null;
+
+  constructor(path: string, stirred: () => void) {
+    this.#path = path;
+    this.#stirred = stirred;
+  }
+
+  /** Watches the folder that is there now. Where that cannot be, the poll has to do. */
+  renew(): void {
+    try {
+      const { dev, ino } = statSync(this.#path);
+      if (this.#watched === `${dev}:${ino}`) return;
+      this.close();
+      this.#watcher = watch(this.#path, this.#stirred);
+      this.#watcher.on('error', () => this.close());
+      this.#watched = `${dev}:${ino}`;
+    } catch {
+      this.close();
+    }
+  }
+
+  close(): void {
+    this.#watcher?.close();
+    this.#watcher = null;
+    this.#watched = '';
+  }
+}
+
+/** Changes whenever the file, or what a link leads to, may hold something else. */
+async function versionOf(path: string): Promise<string> {
+  try {
+    const { dev, ino, size, mtimeNs, ctimeNs } = await stat(path, { bigint: true });
+    return [dev, ino, size, mtimeNs, ctimeNs].join(':');
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code ?? 'unknown';
+  }
+}
+
+type Found = { entries: LeaseEntry[]; digest: string } | { fault: string };
+
+async function readLeases(path: string): Promise<Found> {
+  let text: string;
+  try {
+    const status = await stat(path);
+    // Reading a pipe would wait for ever.
+    if (!status.isFile()) return { fault: `${path} is not a regular file` };
+    if (status.size > FILE_BYTES) {
+      return { fault: `${path} has ${status.size} bytes, more than the ${FILE_BYTES} a list may` };
+    }
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    return { fault: `cannot be read: ${(error as Error).message}` };
+  }
+  const object = parseObject(text);
+  if (!object.ok) return { fault: `${path} is ${object.reason}` };
+  const digest = createHash('sha256').update(text).digest('hex');
+  const entries = Object.entries(object.value).map(([key, value], order) => {
+    return { key, value: JSON.stringify(value), order };
+  });
+  return { entries, digest };
+}
