@@ -96,12 +96,17 @@ export class Weft {
   readonly space: NodeSpace;
   readonly process: Background;
 
-  /** Starts without waiting; `args` follow the usual ones and may repeat them. */
-  constructor(space: NodeSpace, args: readonly string[]) {
+  /**
+   * Starts without waiting; `args` follow the usual ones and may repeat them. With `output` both
+   * output streams go to that file.
+   */
+  constructor(space: NodeSpace, args: readonly string[], output?: string) {
     this.space = space;
     const usual = ['--network', OVERLAY, '--subnet', space.subnet, '--iface', 'eth0'];
     const argv = [process.execPath, CLI, 'dataplane', ...usual, ...args];
-    this.process = new Background(inside(space.namespace, argv));
+    const redirect = ['sh', '-c', 'exec >"$0" 2>&1; exec "$@"', output ?? ''];
+    const whole = output === undefined ? argv : [...redirect, ...argv];
+    this.process = new Background(inside(space.namespace, whole));
   }
 
   /** Starts and waits until it is ready to carry packets. */

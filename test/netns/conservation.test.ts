@@ -1,0 +1,124 @@
+/**
+ * No packet vanishes: under a flood of more than fits, what a pod sent is what the other pod's
+ * kernel received and what weft and the kernels on the way say they dropped.
+ */
+import assert from 'node:assert/strict';
+import test, { after, before, describe } from 'node:test';
+import { iperf } from '../support/iperf.ts';
+import { type Metrics, startAll, type Weft, writeLeases } from '../support/node.ts';
+import { run } from '../support/process.ts';
+import { buildTopology, inside, type NodeSpace, type Topology } from '../support/topology.ts';
+import { waitFor } from '../support/waitfor.ts';
+
+/** Of the packets sent: what may stay unexplained. */
+const UNEXPLAINED = 1e-4;
+const FLOW = 'udp dport 5200-5300';
+
+/** Counts the flood where it leaves one pod and where it reaches the other (nft(8)). */
+function count(namespace: string, hook: 'output' | 'input'): void {
+  const rules = `table ip count {
+    chain packets {
+      type filter hook ${hook} priority 0
+      ${FLOW} counter
+    }
+  }`;
+  run(inside(namespace, ['nft', '-f', '-']), { input: rules });
+}
+
+function counted(namespace: string): number {
+  const text = run(inside(namespace, ['nft', 'list', 'chain', 'ip', 'count', 'packets']));
+  return Number(/counter packets (\d+)/.exec(text)?.[1]);
+}
+
+interface LinkStatistics {
+  ifname: string;
+  stats64: { rx: { dropped: number }; tx: { dropped: number } };
+}
+
+/** Packets that links of a namespace dropped, those of weft's TUN apart: weft reports these. */
+function linkDrops(namespace: string): number {
+  const links = JSON.parse(run(['ip', '-n', namespace, '-s', '-j', 'link'])) as LinkStatistics[];
+  return links
+    .filter(({ ifname }) => ifname !== 'flannel0')
+    .reduce((sum, { stats64 }) => sum + stats64.rx.dropped + stats64.tx.dropped, 0);
+}
+
+function total(drops: Readonly<Record<string, number>>): number {
+  return Object.values(drops).reduce((a, b) => a + b, 0);
+}
+
+for (const [name, workers, length] of [
+  ['64 bytes, one worker', 1, 64],
+  ['1400 bytes, one worker', 1, 1400],
+  ['64 bytes, two workers', 2, 64],
+] as const) {
+  describe(`a UDP flood of ${name}`, () => {
+    let topology: Topology;
+    let wefts: Weft[] = [];
+
+    before(async () => {
+      topology = buildTopology();
+      const leases = ['--leases', writeLeases(topology)];
+      wefts = await startAll(topology, [...leases, '--workers', String(workers)]);
+      count(topology.nodes[0]!.pod.namespace, 'output');
+      count(topology.nodes[1]!.pod.namespace, 'input');
+    });
+
+    after(async () => {
+      for (const weft of wefts) await weft.stop();
+      topology?.remove();
+    });
+
+    function spaces(): string[] {
+      const nodes: readonly NodeSpace[] = topology.nodes;
+      return [topology.underlay, ...nodes.flatMap((n) => [n.namespace, n.pod.namespace])];
+    }
+
+    function linksDropped(): number {
+      return spaces().reduce((sum, namespace) => sum + linkDrops(namespace), 0);
+    }
+
+    /** The kernel tells of overflow with the next datagram it delivers: send a few. */
+    function nudge(): void {
+      const [from, to] = topology.nodes.map((node) => node.pod);
+      run(inside(from!.namespace, ['ping', '-c20', '-i0.01', '-W2', '-q', to!.address]));
+    }
+
+    test('sent = delivered + dropped, reason by reason', async () => {
+      const [from, to] = topology.nodes.map((node) => node.pod);
+      const before: Metrics[] = wefts.map((weft) => weft.metrics());
+      const linksBefore = linksDropped();
+      await iperf({
+        client: from!.namespace,
+        server: to!.namespace,
+        address: to!.address,
+        seconds: 3,
+        args: ['-u', '-b0', `-l${length}`, '-P2'],
+      });
+      nudge();
+      const account = () => {
+        const drops = wefts.map((weft, i) => ({
+          ...weft.metrics().newDrops(before[i]!, 'rx'),
+          ...prefixed(weft.metrics().newDrops(before[i]!, 'tx')),
+        }));
+        const [sent, delivered] = [counted(from!.namespace), counted(to!.namespace)];
+        const links = linksDropped() - linksBefore;
+        const unexplained = sent - delivered - links - drops.reduce((n, d) => n + total(d), 0);
+        return { sent, delivered, links, drops, unexplained };
+      };
+      const allowed = () => Math.ceil(account().sent * UNEXPLAINED);
+      await waitFor('the books to balance', () => Math.abs(account().unexplained) <= allowed(), {
+        deadline: 3_000,
+        every: 200,
+      }).catch(() => undefined);
+      const books = account();
+      const dropped = books.sent - books.delivered;
+      assert.ok(dropped > books.sent / 10, `no flood: ${JSON.stringify(books)}`);
+      assert.ok(Math.abs(books.unexplained) <= allowed(), JSON.stringify(books));
+    });
+  });
+}
+
+function prefixed(drops: Readonly<Record<string, number>>): Record<string, number> {
+  return Object.fromEntries(Object.entries(drops).map(([reason, n]) => [`tx_${reason}`, n]));
+}
