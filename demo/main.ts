@@ -105,10 +105,9 @@ async function hold(screen: Screen, topology: Topology): Promise<void> {
   screen.heading('Up until Ctrl-C. Try, in another terminal:');
   screen.lines([
     `${enter(one!.pod.namespace)} ping ${other!.pod.address}`,
-    `${enter(one!.pod.namespace)} traceroute -n ${other!.pod.address}`,
     `${enter(one!.namespace)} tcpdump -ni flannel0`,
     `${enter(one!.namespace)} tcpdump -ni eth0 udp port 8285`,
-    `${enter(one!.namespace)} socat - TCP:127.0.0.1:8286 <<< 'GET /metrics HTTP/1.0'$'\\n'`,
+    `printf 'GET /metrics HTTP/1.0\\r\\n\\r\\n' | ${enter(one!.namespace)} socat -t5 - TCP:127.0.0.1:8286`,
     `${enter(topology.underlay)} env ETCDCTL_API=3 etcdctl --endpoints ${topology.underlayAddress}:2379 get --prefix /coreos.com`,
   ]);
   await new Promise<void>((resolve) => {

@@ -8,8 +8,8 @@ const FLOW_SECONDS = 3;
 /** IPv4 (20) and ICMP (8) headers around the payload that ping -s counts. */
 const PING_HEADERS = 28;
 /** Far below what any machine can do; a busy one may still stall long enough to lose a burst. */
-const UDP_RATE = '20M';
-const UDP_LOSS_LIMIT_PERCENT = 5;
+const UDP_RATE = '10M';
+const UDP_LOSS_LIMIT_PERCENT = 10;
 
 /** Ten echoes from one pod to another; every one must come back. */
 export async function pingPods(from: PodSpace, to: PodSpace): Promise<Outcome> {

@@ -5,12 +5,12 @@ set -eu
 cd "$(dirname "$0")/.."
 
 if [ "$(id -u)" -ne 0 ]; then
-  echo "weft: the demo makes network namespaces and TUN devices, which needs root: sudo make demo" >&2
+  echo "weft: the demo makes network namespaces and TUN devices. Run it as root: sudo make demo" >&2
   exit 1
 fi
 if [ ! -c /dev/net/tun ]; then
-  echo "weft: there is no /dev/net/tun. Load the module (modprobe tun); in a container, hand the" >&2
-  echo "device in: docker run --privileged, or --cap-add NET_ADMIN --device /dev/net/tun." >&2
+  echo "weft: there is no /dev/net/tun. Load the module (modprobe tun); hand it to a container" >&2
+  echo "that may make namespaces: docker run --privileged --device /dev/net/tun." >&2
   exit 1
 fi
 
