@@ -52,6 +52,8 @@ const UDP_ARGUMENTS = ['--udp', '--pacing-timer', '250', '--window', '400K'];
 /** Clock ticks a second in /proc (proc(5)): USER_HZ is 100 on every Linux that Node runs on. */
 const TICKS = 100;
 const SOCKPERF_PORT = '11111';
+/** sockperf leaves its first 400 ms out, and reports nothing at all after a run of one second. */
+const SOCKPERF_SECONDS = 2;
 
 /** Runs every row on a path that carries packets; a second of traffic first warms it up. */
 export async function measure(path: Path, seconds: number): Promise<Values> {
@@ -60,7 +62,7 @@ export async function measure(path: Path, seconds: number): Promise<Values> {
   await measureTcp(path, seconds, values);
   await measureUdp(path, seconds, values);
   const idle = await pingPong(path, seconds);
-  const load = iperf({ ...path, seconds: seconds + 2, args: ['--bitrate', '300M'] });
+  const load = iperf({ ...path, seconds: seconds + 3, args: ['--bitrate', '300M'] });
   // The load is awaited whatever becomes of the ping-pong, so that it cannot outlive this path.
   const [loaded] = await Promise.all([pingPong(path, seconds), load]);
   Object.assign(values, { idle50: idle.p50, idle99: idle.p99 });
@@ -149,7 +151,8 @@ async function pingPong(path: Path, seconds: number): Promise<{ p50: number; p99
       const filter = ['sport', '=', `:${SOCKPERF_PORT}`];
       return attempt(inside(path.server, ['ss', '-Htln', ...filter])).stdout !== '';
     });
-    const rest = ['--time', String(seconds), '--msg-size', '64', '--full-rtt', '--no-rdtsc'];
+    const time = String(Math.max(seconds, SOCKPERF_SECONDS));
+    const rest = ['--time', time, '--msg-size', '64', '--full-rtt', '--no-rdtsc'];
     const ran = await runAside(inside(path.client, ['sockperf', 'ping-pong', ...target, ...rest]), {
       timeoutMs: (seconds + 15) * 1000,
     });

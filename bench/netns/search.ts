@@ -22,9 +22,8 @@ export async function searchRate(span: RateSpan, probe: Probe): Promise<number> 
       highest = rate;
       continue;
     }
+    // The sender may offer less than it was asked for; what arrived is what counts.
     best = Math.max(best, arrived);
-    // The sender itself is at its end; to ask for more brings no more.
-    if (arrived < rate * 0.9) break;
     lowest = rate;
   }
   return best;
