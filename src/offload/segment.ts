@@ -91,6 +91,7 @@ export function createSegmenter(bytes: Uint8Array, sum: Sum): Segmenter {
     const kind = type & ~virtio.VIRTIO_GSO_ECN;
     if (length < IPV4_HEADER_MINIMUM + UDP_HEADER_LENGTH) return BAD_OFFLOAD;
     six = version(bytes, at) === 6;
+    if (!six && version(bytes, at) !== 4) return BAD_OFFLOAD;
     tcp = kind !== virtio.VIRTIO_GSO_UDP_L4;
     if (tcp && kind !== (six ? virtio.VIRTIO_GSO_TCPV6 : virtio.VIRTIO_GSO_TCPV4)) {
       return BAD_OFFLOAD;
@@ -100,6 +101,7 @@ export function createSegmenter(bytes: Uint8Array, sum: Sum): Segmenter {
     const transport = six ? bytes[at + IPV6_NEXT_HEADER_AT] : protocol(bytes, at);
     if (transport !== (tcp ? PROTOCOL_TCP : PROTOCOL_UDP)) return BAD_OFFLOAD;
     if (virtio.checksumStart(bytes, header) !== ipHeader) return BAD_OFFLOAD;
+    if (virtio.checksumOffset(bytes, header) !== (tcp ? 16 : 6)) return BAD_OFFLOAD;
     const minimum = tcp ? TCP_HEADER_MINIMUM : UDP_HEADER_LENGTH;
     if (ipHeader < IPV4_HEADER_MINIMUM || ipHeader + minimum > length) return BAD_OFFLOAD;
     return measure(at, length, virtio.gsoSize(bytes, header));

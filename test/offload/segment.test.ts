@@ -1,0 +1,400 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { BAD_OFFLOAD, createSegmenter, PLAIN } from '../../src/offload/segment.ts';
+import { loadSum } from '../../src/wire/checksum.ts';
+import {
+  ipv4,
+  ipv6,
+  pattern,
+  type TcpOptions,
+  tcp4,
+  tcp6,
+  tcpSegment,
+  udp4,
+  udp6,
+  udpDatagram,
+} from '../support/packets.ts';
+import { type Random, withSeed } from '../support/random.ts';
+import { slowSum } from '../support/slow-checksum.ts';
+import {
+  pseudoHeader,
+  shapeOf,
+  slowSegment,
+  type VirtioWords,
+  virtioHeader,
+} from '../support/slow-segment.ts';
+
+const SUPERPACKETS = 20_000;
+const FUZZ = 150_000;
+/** As the TUN reader places packets: 16 behind a 64-byte line, the virtio_net_hdr just before. */
+const AT = 64 + 16;
+const STRIP = 128 * 1024;
+const SLAB_PAGES = 8;
+/** What lies around the packet that nobody may read. */
+const MARGIN = 256;
+
+const memory = new WebAssembly.Memory({ initial: SLAB_PAGES, maximum: SLAB_PAGES });
+const bytes = new Uint8Array(memory.buffer);
+const segmenter = createSegmenter(bytes, loadSum(memory));
+
+const FIN = 0x01;
+const PSH = 0x08;
+const ACK = 0x10;
+const ECE = 0x40;
+const CWR = 0x80;
+
+interface Superpacket {
+  packet: Uint8Array;
+  size: number;
+}
+
+/** The virtio_net_hdr that the kernel writes before such a superpacket. */
+function honestHeader({ packet, size }: Superpacket): VirtioWords {
+  const { six, tcp, ipHeader, header } = shapeOf(packet);
+  return {
+    flags: 1,
+    gsoType: tcp ? (six ? 4 : 1) : 5,
+    headerLength: header,
+    gsoSize: size,
+    checksumStart: ipHeader,
+    checksumOffset: tcp ? 16 : 6,
+  };
+}
+
+function inspect(packet: Uint8Array, header: VirtioWords): number {
+  bytes.set(virtioHeader(header), AT - 10);
+  bytes.set(packet, AT);
+  return segmenter.inspect(AT, packet.length);
+}
+
+/** The packets that leave: each header of the strip with its slice of the payload. */
+function cut(strip = STRIP): Uint8Array[] {
+  segmenter.cut(strip);
+  const { at, header, size, payload, segments, stride } = segmenter.cuts;
+  return Array.from({ length: segments }, (_, i) => {
+    const from = i * size;
+    const slice = Math.min(payload - from, size);
+    const packet = new Uint8Array(header + slice);
+    packet.set(bytes.subarray(strip + i * stride, strip + i * stride + header));
+    packet.set(bytes.subarray(at + header + from, at + header + from + slice), header);
+    return packet;
+  });
+}
+
+function assertSame(actual: Uint8Array[], expected: Uint8Array[], what: () => string): void {
+  assert.equal(actual.length, expected.length, what());
+  for (const [i, packet] of expected.entries()) {
+    if (Buffer.compare(packet, actual[i]) === 0) continue;
+    assert.equal(hex(actual[i]), hex(packet), `segment ${i} of ${what()}`);
+  }
+}
+
+function hex(packet: Uint8Array): string {
+  return Buffer.from(packet).toString('hex');
+}
+
+function compareWithTwin(given: Superpacket, header = honestHeader(given)): Uint8Array[] {
+  const what = () => `${JSON.stringify(header)} of ${hex(given.packet.subarray(0, 120))}`;
+  const expected = slowSegment(given.packet, given.size);
+  assert.equal(inspect(given.packet, header), expected.length, what());
+  const actual = cut();
+  assertSame(actual, expected, what);
+  return actual;
+}
+
+/** Of few or many segments, whose last is whole, one byte, or anything between. */
+function payloadLength(size: number, random: Random): number {
+  const most = Math.min(60_000, size * random.pick([1, 2, 4, 46]));
+  const length = random.pick([size, size + 1, most, random.between(1, most), most - 1]);
+  return Math.max(1, Math.min(length, most));
+}
+
+function tcpFields(random: Random, optionsLength: number): TcpOptions {
+  const rarely = (flag: number) => (random.oneIn(3) ? flag : 0);
+  return {
+    sourcePort: random.below(65_536),
+    destinationPort: random.below(65_536),
+    // Near the end of sequence space the numbers wrap within a superpacket.
+    sequence: random.oneIn(4) ? 0xffff_ffff - random.below(3000) : random.uint32(),
+    acknowledgement: random.uint32(),
+    window: random.below(65_536),
+    flags: ACK | rarely(FIN) | rarely(PSH) | rarely(ECE) | rarely(CWR),
+    options: random.bytes(optionsLength),
+  };
+}
+
+function generate(random: Random, index: number): Superpacket {
+  const size = random.pick([1, 2, 7, 100, 535, 536, 1400, 1431, 1448, random.between(1, 9000)]);
+  const payload = random.bytes(payloadLength(size, random));
+  const ports = { sourcePort: random.below(65_536), destinationPort: random.below(65_536) };
+  const tcp = !random.oneIn(3);
+  const transport = tcp
+    ? tcpSegment(payload, tcpFields(random, index % 41))
+    : udpDatagram(payload, ports);
+  // What the field held before does not matter: the kernel leaves a sum of its own there.
+  transport.set(random.bytes(2), tcp ? 16 : 6);
+  if (random.oneIn(2)) {
+    const fields = {
+      nextHeader: tcp ? 6 : 17,
+      trafficClass: random.below(256),
+      flowLabel: random.below(0x100000),
+      hopLimit: random.between(1, 255),
+      source: random.bytes(16),
+      destination: random.bytes(16),
+    };
+    return { packet: ipv6(transport, fields), size };
+  }
+  const address = () => [...random.bytes(4)].join('.');
+  const fields = {
+    protocol: tcp ? 6 : 17,
+    source: address(),
+    destination: address(),
+    identification: random.oneIn(4) ? 0xfffe : random.below(65_536),
+    dontFragment: random.oneIn(2),
+    typeOfService: random.below(256),
+    timeToLive: random.between(1, 255),
+    options: random.bytes(random.oneIn(8) ? random.below(41) : 0),
+  };
+  return { packet: ipv4(transport, fields), size };
+}
+
+test('segments equal those of the slow twin', () => {
+  withSeed((random) => {
+    for (let i = 0; i < SUPERPACKETS; i++) compareWithTwin(generate(random, i));
+  });
+});
+
+test('every length of TCP options is carried to every segment', () => {
+  for (let length = 0; length <= 40; length++) {
+    const options = pattern(length);
+    const packets = [tcp4(pattern(2501), { options }), tcp6(pattern(2501), { options })];
+    for (const packet of packets) compareWithTwin({ packet, size: 1000 });
+  }
+});
+
+test('headers keep their distance and touch nothing beside them', () => {
+  const packet = tcp4(pattern(5000), { options: pattern(12) });
+  bytes.fill(0xee, STRIP, STRIP + 4096);
+  compareWithTwin({ packet, size: 1000 });
+  const { header, segments, stride } = segmenter.cuts;
+  assert.equal(header, 52);
+  assert.equal(stride, 64);
+  for (let i = 0; i < segments; i++) {
+    const gap = bytes.subarray(STRIP + i * stride + header, STRIP + (i + 1) * stride);
+    assert.ok(gap.every((byte) => byte === 0xee));
+  }
+  assert.equal(bytes[STRIP + segments * stride], 0xee);
+  assert.equal(hex(bytes.subarray(AT, AT + packet.length)), hex(packet), 'the packet is kept');
+});
+
+test('FIN and PSH are on the last segment alone, CWR on the first, ECE on all', () => {
+  const packet = tcp4(pattern(3000), { flags: FIN | PSH | ACK | ECE | CWR });
+  const flags = compareWithTwin({ packet, size: 1000 }).map((segment) => segment[33]);
+  assert.deepEqual(flags, [ACK | ECE | CWR, ACK | ECE, FIN | PSH | ACK | ECE]);
+});
+
+test('a superpacket of one segment is sent as it is, with its checksum', () => {
+  for (const packet of [
+    tcp4(pattern(700)),
+    udp4(pattern(700)),
+    tcp6(pattern(7)),
+    udp6(pattern(7)),
+  ]) {
+    const [only, ...more] = compareWithTwin({ packet, size: 1400 });
+    assert.equal(hex(only), hex(packet));
+    assert.equal(more.length, 0);
+  }
+});
+
+test('a superpacket without payload is one packet', () => {
+  const packet = tcp4(new Uint8Array(0), { flags: ACK | FIN });
+  assert.equal(hex(compareWithTwin({ packet, size: 1400 })[0]), hex(packet));
+});
+
+test('the longest superpacket is cut whole, with a tail of one byte', () => {
+  const packet = tcp4(pattern(65_535 - 40), { sequence: 0xffff_f000 });
+  const segments = compareWithTwin({ packet, size: 1427 });
+  assert.equal(segments.length, 46);
+  const odd = tcp4(pattern(45 * 1427 + 1));
+  assert.equal(compareWithTwin({ packet: odd, size: 1427 }).at(-1)?.length, 41);
+});
+
+test('a UDP checksum that comes out as zero is sent as all ones', () => {
+  const payload = pattern(200);
+  for (const build of [udp4, udp6]) {
+    const packet = build(withZeroSum(payload, (changed) => build(changed)));
+    const [segment] = compareWithTwin({ packet, size: 200 });
+    const field = shapeOf(packet).ipHeader + 6;
+    assert.deepEqual([...segment.subarray(field, field + 2)], [0xff, 0xff]);
+  }
+});
+
+/** The payload with such a first word that the packet's checksum is zero (RFC 1624: add it in). */
+function withZeroSum(payload: Uint8Array, build: (payload: Uint8Array) => Uint8Array): Uint8Array {
+  const changed = payload.slice();
+  changed.fill(0, 0, 2);
+  const packet = build(changed);
+  const { ipHeader, tcp } = shapeOf(packet);
+  changed.set(packet.subarray(ipHeader + (tcp ? 16 : 6)).subarray(0, 2));
+  return changed;
+}
+
+/** The packet as the kernel leaves it: the field holds the pseudo-header's sum (virtio 1.2 §5.1.6). */
+function unfinished(packet: Uint8Array): Uint8Array {
+  const { ipHeader, tcp } = shapeOf(packet);
+  const sum = slowSum(Uint8Array.from(pseudoHeader(packet)), 0, pseudoHeader(packet).length);
+  const copy = packet.slice();
+  copy.set([sum >> 8, sum & 0xff], ipHeader + (tcp ? 16 : 6));
+  return copy;
+}
+
+function assertFinished(packet: Uint8Array): void {
+  const header = { ...honestHeader({ packet, size: 0 }), gsoType: 0 };
+  assert.equal(inspect(unfinished(packet), header), PLAIN);
+  assert.equal(hex(bytes.subarray(AT, AT + packet.length)), hex(packet));
+}
+
+test('the checksum of a plain packet is finished', () => {
+  for (const length of [0, 1, 2, 3, 63, 64, 65, 1399, 1400, 9000, 65_000]) {
+    for (const build of [tcp4, udp4, tcp6, udp6]) assertFinished(build(pattern(length)));
+  }
+});
+
+test('a finished checksum of zero is all ones for UDP and zero for TCP', () => {
+  const field = (at: number) => [...bytes.subarray(AT + at, AT + at + 2)];
+  assertFinished(udp4(withZeroSum(pattern(99), (payload) => udp4(payload))));
+  assert.deepEqual(field(26), [0xff, 0xff]);
+  assertFinished(tcp4(withZeroSum(pattern(99), (payload) => tcp4(payload))));
+  assert.deepEqual(field(36), [0, 0]);
+});
+
+test('a plain packet that asks for nothing is left alone, whatever else its header says', () => {
+  const packet = udp4(pattern(33));
+  for (const flags of [0, 2]) {
+    const header = { ...honestHeader({ packet, size: 9 }), flags, gsoType: 0, checksumStart: 9 };
+    assert.equal(inspect(packet, header), PLAIN);
+    assert.equal(hex(bytes.subarray(AT, AT + packet.length)), hex(packet));
+  }
+});
+
+test('hdr_len is not believed', () => {
+  const given = { packet: tcp4(pattern(4000), { options: pattern(12) }), size: 1400 };
+  for (const headerLength of [0, 20, 40, 1452, 65_535]) {
+    compareWithTwin(given, { ...honestHeader(given), headerLength });
+  }
+});
+
+const TCP4 = { packet: tcp4(pattern(4000)), size: 1400 };
+const UDP4 = { packet: udp4(pattern(4000)), size: 1400 };
+const TCP6 = { packet: tcp6(pattern(4000)), size: 1400 };
+const UDP6 = { packet: udp6(pattern(4000)), size: 1400 };
+
+/** The packet with one byte replaced. */
+function altered(given: Superpacket, at: number, byte: number): Superpacket {
+  return { ...given, packet: given.packet.with(at, byte) };
+}
+
+const BAD: [name: string, given: Superpacket, lie: Partial<VirtioWords>][] = [
+  ['a segment size of zero', TCP4, { gsoSize: 0 }],
+  ['no checksum to finish', TCP4, { flags: 0 }],
+  ['RSC information', TCP4, { flags: 5 }],
+  ['an unknown kind', TCP4, { gsoType: 2 }],
+  ['UDP fragmentation offload', UDP4, { gsoType: 3 }],
+  ['the ECN bit without a kind', TCP4, { gsoType: 0x80 }],
+  ['the ECN bit on UDP', UDP4, { gsoType: 0x85 }],
+  ['a TCPv6 kind of an IPv4 packet', TCP4, { gsoType: 4 }],
+  ['a TCPv4 kind of an IPv6 packet', TCP6, { gsoType: 1 }],
+  ['a TCP kind of a UDP packet', UDP4, { gsoType: 1 }],
+  ['a UDP kind of a TCP packet', TCP4, { gsoType: 5 }],
+  ['a TCPv6 kind of a UDP packet', UDP6, { gsoType: 4 }],
+  ['a checksum that starts at zero', TCP4, { checksumStart: 0 }],
+  ['a checksum that starts elsewhere', TCP4, { checksumStart: 24 }],
+  ['a checksum field elsewhere', TCP4, { checksumOffset: 6 }],
+  ['a checksum field beyond the packet', UDP4, { checksumOffset: 65_000 }],
+  ['more segments than an outbox holds', { ...TCP4, packet: tcp4(pattern(2049)) }, { gsoSize: 1 }],
+  ['a version that is neither 4 nor 6', altered(TCP4, 0, 0x55), {}],
+  ['an IPv4 header under 20 bytes', altered(TCP4, 0, 0x44), { checksumStart: 16 }],
+  ['a TCP header under 20 bytes', altered(TCP4, 32, 0x40), {}],
+  ['a TCP header longer than the packet', { ...TCP4, packet: tcp4(pattern(9)).with(32, 0xf0) }, {}],
+  ['a packet shorter than its headers', { ...TCP4, packet: TCP4.packet.slice(0, 30) }, {}],
+  ['an IPv6 extension header', altered(TCP6, 6, 43), {}],
+];
+
+for (const [name, given, lie] of BAD) {
+  test(`refused: ${name}`, () => {
+    const whole = given.packet.length >= 40 ? given : TCP4;
+    assert.equal(inspect(given.packet, { ...honestHeader(whole), ...lie }), BAD_OFFLOAD);
+  });
+}
+
+test('refused: a plain checksum that starts within the IP header or ends beyond the packet', () => {
+  const packet = udp4(pattern(10));
+  const header = { ...honestHeader({ packet, size: 0 }), gsoType: 0 };
+  for (const lie of [{ checksumStart: 0 }, { checksumStart: 19 }, { checksumOffset: 17 }]) {
+    assert.equal(inspect(packet, { ...header, ...lie }), BAD_OFFLOAD);
+    assert.equal(hex(bytes.subarray(AT, AT + packet.length)), hex(packet));
+  }
+});
+
+test('the ECN bit on TCP is allowed', () => {
+  compareWithTwin(TCP4, { ...honestHeader(TCP4), gsoType: 0x81 });
+});
+
+/** An honest superpacket in which some bytes of header and packet lie; sometimes all do. */
+function lying(
+  random: Random,
+  pool: readonly Superpacket[],
+): { head: Uint8Array; body: Uint8Array } {
+  const given = random.pick(pool);
+  const head = virtioHeader(honestHeader(given));
+  const isShort = random.oneIn(2);
+  const body = given.packet.slice(0, isShort ? random.between(1, 140) : given.packet.length);
+  if (random.oneIn(10)) random.fill(head);
+  // Plain, so that what remains to lie about is where the checksum is.
+  if (random.oneIn(4)) head[1] = 0;
+  const value = () => (random.oneIn(2) ? random.below(256) : random.pick([0, 1, 4, 5, 6, 17, 255]));
+  for (let lies = random.below(4); lies > 0; lies--) head[random.below(10)] = value();
+  for (let lies = random.below(3); lies > 0; lies--) {
+    body[random.below(Math.min(body.length, 64))] = value();
+  }
+  return { head, body };
+}
+
+function inspectAmong(body: Uint8Array, head: Uint8Array, surroundings: number): number {
+  bytes.fill(surroundings, 0, AT - 10);
+  bytes.fill(surroundings, AT + body.length, AT + body.length + MARGIN);
+  bytes.set(head, AT - 10);
+  bytes.set(body, AT);
+  const result = segmenter.inspect(AT, body.length);
+  const around = [bytes.subarray(0, AT - 10), bytes.subarray(AT + body.length).subarray(0, MARGIN)];
+  for (const side of around) assert.ok(side.every((byte) => byte === surroundings));
+  return result;
+}
+
+test('headers that lie never throw, and nothing outside the packet is read or written', () => {
+  withSeed((random) => {
+    const pool = [
+      TCP4,
+      UDP4,
+      TCP6,
+      UDP6,
+      ...Array.from({ length: 12 }, (_, i) => generate(random, i)),
+    ];
+    const results = { bad: 0, plain: 0, cut: 0 };
+    for (let round = 0; round < FUZZ; round++) {
+      const { head, body } = lying(random, pool);
+      const result = inspectAmong(body, head, 0x00);
+      const left = hex(bytes.subarray(AT, AT + Math.min(body.length, 200)));
+      assert.equal(inspectAmong(body, head, 0xff), result, 'what lies around must not matter');
+      assert.equal(hex(bytes.subarray(AT, AT + Math.min(body.length, 200))), left);
+      if (result === BAD_OFFLOAD) results.bad++;
+      else if (result === PLAIN) results.plain++;
+      else results.cut++;
+      if (result <= 0 || !random.oneIn(10)) continue;
+      const { header, payload, size } = segmenter.cuts;
+      assert.equal(header + payload, body.length);
+      assertSame(cut(), slowSegment(body, size), () => `${hex(head)} ${hex(body)}`);
+    }
+    for (const [kind, count] of Object.entries(results)) assert.ok(count > FUZZ / 100, kind);
+  });
+});
