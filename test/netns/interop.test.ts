@@ -74,7 +74,8 @@ describe('interop with TUN over UDP by socat', () => {
   });
 
   test('nothing socat sent was refused', () => {
-    const { socket_overflow, ...refused } = weft.metrics().drops('rx');
+    // Node 2's kernel solicits IPv6 routers on its TUN, as it does beside flannel's proxy.
+    const { socket_overflow, not_ipv4, ...refused } = weft.metrics().drops('rx');
     assert.deepEqual(refused, {});
   });
 });

@@ -82,7 +82,7 @@ export function badDatagrams(): BadDatagram[] {
       IPv6: packets.udp6(payload),
       zeros: new Uint8Array(64),
       ones: new Uint8Array(64).fill(0xff),
-      text: new TextEncoder().encode('GET / HTTP/1.1\r\nHost: example\r\n\r\n'),
+      text: new TextEncoder().encode('POST / HTTP/1.1\r\nHost: example\r\n\r\n'),
       'version 5': withByte(0, 0x55),
     }),
     ...peer('bad_header', {

@@ -97,12 +97,13 @@ export class Weft {
   readonly process: Background;
 
   /**
-   * Starts without waiting; `args` follow the usual ones and may repeat them. With `output` both
+   * Starts without waiting; `args` follow the usual ones, and take their place. With `output` both
    * output streams go to that file.
    */
   constructor(space: NodeSpace, args: readonly string[], output?: string) {
     this.space = space;
-    const usual = ['--network', OVERLAY, '--subnet', space.subnet, '--iface', 'eth0'];
+    const underlay = args.includes('--iface') ? [] : ['--iface', 'eth0'];
+    const usual = ['--network', OVERLAY, '--subnet', space.subnet, ...underlay];
     const argv = [process.execPath, CLI, 'dataplane', ...usual, ...args];
     const redirect = ['sh', '-c', 'exec >"$0" 2>&1; exec "$@"', output ?? ''];
     const whole = output === undefined ? argv : [...redirect, ...argv];
@@ -117,10 +118,12 @@ export class Weft {
   }
 
   async ready(): Promise<void> {
-    await waitFor(`weft on node ${this.space.index} to be ready`, () => {
+    const look = () => {
       if (this.process.end) return 'ended';
       return httpGet(this.space.namespace, '/readyz').status === 200 ? 'ready' : undefined;
-    });
+    };
+    // Every look starts two programs, and they take their share of two cores.
+    await waitFor(`weft on node ${this.space.index} to be ready`, look, { every: 40 });
     if (this.process.end) throw new Error(`weft ended at start:\n${this.process.describe()}`);
   }
 
