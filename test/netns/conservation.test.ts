@@ -54,10 +54,17 @@ function total(drops: Readonly<Record<string, number>>): number {
   return Object.values(drops).reduce((a, b) => a + b, 0);
 }
 
-for (const [name, workers, length] of [
-  ['64 bytes, one worker', 1, 64],
-  ['1400 bytes, one worker', 1, 1400],
-  ['64 bytes, two workers', 2, 64],
+/**
+ * A full socket drops what UDP_GRO had joined as one, and counts it as one (udp_queue_rcv_one_skb
+ * of net/ipv4/udp.c): then what was lost is known to lie between that count and this many times it.
+ */
+const JOINED = 64;
+
+for (const [name, workers, length, joins] of [
+  ['64 bytes, one worker', 1, 64, false],
+  ['1400 bytes, one worker', 1, 1400, false],
+  ['64 bytes, two workers', 2, 64, false],
+  ['1400 bytes, joined by UDP_GRO', 1, 1400, true],
 ] as const) {
   describe(`a UDP flood of ${name}`, () => {
     let topology: Topology;
@@ -65,8 +72,8 @@ for (const [name, workers, length] of [
 
     before(async () => {
       topology = buildTopology();
-      const leases = ['--leases', writeLeases(topology)];
-      wefts = await startAll(topology, [...leases, '--workers', String(workers)]);
+      const args = ['--leases', writeLeases(topology), '--workers', String(workers)];
+      wefts = await startAll(topology, joins ? args : [...args, '--offload', 'udp_gro=off']);
       count(topology.nodes[0]!.pod.namespace, 'output');
       count(topology.nodes[1]!.pod.namespace, 'input');
     });
@@ -132,19 +139,30 @@ for (const [name, workers, length] of [
         const unexplained = sent - delivered - links - drops.reduce((n, d) => n + total(d), 0);
         return { sent, delivered, links, drops, unexplained };
       };
-      const allowed = () => Math.ceil(account().sent * UNEXPLAINED);
-      await waitFor('the books to balance', () => Math.abs(account().unexplained) <= allowed(), {
-        deadline: 3_000,
-        every: 200,
-      }).catch(() => undefined);
+      const balanced = () => isBalanced(account(), joins);
+      await waitFor('the books to balance', balanced, { deadline: 3_000, every: 200 }).catch(
+        () => undefined,
+      );
       const books = account();
-      const dropped = books.sent - books.delivered;
-      assert.ok(dropped > books.sent / 10, `no flood: ${JSON.stringify(books)}`);
-      assert.ok(books.drops[0]!.tx_tun_queue_full! > 0, JSON.stringify(books));
-      assert.ok(books.drops[1]!.socket_overflow! > 0, JSON.stringify(books));
-      assert.ok(Math.abs(books.unexplained) <= allowed(), JSON.stringify(books));
+      const why = JSON.stringify(books);
+      assert.ok(books.sent - books.delivered > books.sent / 10, `no flood: ${why}`);
+      assert.ok(books.drops[0]!.tx_tun_queue_full! > 0, why);
+      assert.ok(books.drops[1]!.socket_overflow! > 0, why);
+      assert.ok(isBalanced(books, joins), why);
     });
   });
+}
+
+interface Books {
+  readonly sent: number;
+  readonly drops: readonly Readonly<Record<string, number>>[];
+  readonly unexplained: number;
+}
+
+function isBalanced({ sent, drops, unexplained }: Books, joins: boolean): boolean {
+  const allowed = Math.ceil(sent * UNEXPLAINED);
+  const joined = joins ? (drops[1]!.socket_overflow ?? 0) * (JOINED - 1) : 0;
+  return unexplained >= -allowed && unexplained <= joined + allowed;
 }
 
 function prefixed(drops: Readonly<Record<string, number>>): Record<string, number> {
