@@ -45,7 +45,7 @@ function describe(bench: MicroBench, each: Case, timed: Benchmark, hash: number)
   const cost = `${((mean / each.pieces) * 1e9).toFixed(1)} ns/${each.piece}`;
   const speed = each.bytes > 0 ? `${((each.bytes * 8) / mean / 1e9).toFixed(1)} Gb/s` : '';
   const columns = [
-    `${bench.name}, ${each.name}`.padEnd(46),
+    `${bench.name}, ${each.name}`.padEnd(52),
     cost.padStart(20),
     speed.padStart(12),
     `±${rme.toFixed(1)} %`.padStart(9),
