@@ -33,7 +33,7 @@ function segment(index: number, tcp: TcpOptions = {}, ip: Ipv4Options = {}, size
   return tcp4(pattern(size), fields, { dontFragment: true, identification: 7 + index, ...ip });
 }
 
-function datagram(index: number, ip: Ipv4Options = {}, size = SIZE, sourcePort = 40_000) {
+function datagram(index: number, ip: Ipv4Options = {}, size = SIZE, sourcePort = 40_002) {
   const fields = { dontFragment: true, identification: 7 + index, ...ip };
   return udp4(pattern(size), { sourcePort }, fields);
 }
@@ -86,10 +86,9 @@ test('a train of one is not touched', () => {
 
 test('flows are joined side by side, in the order of their first packets', () => {
   const other = { sourcePort: 40_001 };
-  const third = (i: number) => datagram(i, {}, SIZE, 40_002);
-  const packets = [segment(0), segment(0, other), segment(1), segment(1, other), third(0)];
+  const packets = [segment(0), segment(0, other), segment(1), segment(1, other), datagram(0)];
   assertTrains(
-    [...packets, segment(2), third(1)],
+    [...packets, segment(2), datagram(1)],
     [
       [0, 2, 5],
       [1, 3],
@@ -104,7 +103,7 @@ test('a flow is told by addresses, ports and protocol', () => {
     segment(1, { destinationPort: 1 }),
     segment(1, {}, { source: '10.244.1.3' }),
     segment(1, {}, { destination: '10.244.2.4' }),
-    datagram(1),
+    datagram(1, {}, SIZE, 40_000),
   ];
   for (const other of flows) assertTrains([segment(0), other], apart(2));
 });
