@@ -4,7 +4,7 @@ import { createRig, type Train } from '../support/coalesce-rig.ts';
 import { fragments4, type Ipv4Options, type TcpOptions, tcp4, udp4 } from '../support/packets.ts';
 import { type Random, withSeed } from '../support/random.ts';
 
-/** 10^5 packets, or with WEFT_LONG=1 10^6 batches. */
+/** 10^5 packets, or with TEST_LONG=1 10^6 batches. */
 const PACKETS = 100_000;
 const LONG_BATCHES = 1_000_000;
 const BATCH = 128;
@@ -171,7 +171,7 @@ function assertRebuilt(train: Train, packets: readonly Uint8Array[]): void {
 
 test('interleaved flows come out as they went in, however they are joined', () => {
   withSeed((random) => {
-    const isLong = process.env.WEFT_LONG === '1';
+    const isLong = process.env.TEST_LONG === '1';
     let packetsLeft = isLong ? Number.POSITIVE_INFINITY : PACKETS;
     let joined = 0;
     let given = 0;

@@ -239,7 +239,7 @@ function withZeroSum(payload: Uint8Array, build: (payload: Uint8Array) => Uint8A
   return changed;
 }
 
-/** The packet as the kernel leaves it: the field holds the pseudo-header's sum (virtio 1.2 §5.1.6). */
+/** The packet as the kernel leaves it: the field holds the pseudo-header's sum (virtio 1.2). */
 function unfinished(packet: Uint8Array): Uint8Array {
   const { ipHeader, tcp } = shapeOf(packet);
   const sum = slowSum(Uint8Array.from(pseudoHeader(packet)), 0, pseudoHeader(packet).length);
