@@ -7,9 +7,9 @@ cd "$(dirname "$0")/.."
 
 if [ "$(id -u)" -ne 0 ]; then
   # Root of a user namespace of our own may make network namespaces and TUN devices too.
-  if [ -z "${WEFT_UNSHARED:-}" ] && unshare --user --map-root-user --net --mount true 2>/dev/null
+  if [ -z "${TEST_UNSHARED:-}" ] && unshare --user --map-root-user --net --mount true 2>/dev/null
   then
-    export WEFT_UNSHARED=1
+    export TEST_UNSHARED=1
     exec unshare --user --map-root-user --net --mount -- /bin/bash -c \
       'mount -t tmpfs tmpfs /run && exec "$0" "$@"' "$0" "$@"
   fi
@@ -21,8 +21,8 @@ fi
 
 results=$(mktemp -d "${TMPDIR:-/tmp}/weft-results.XXXXXX")
 TMPDIR=$(mktemp -d "${TMPDIR:-/tmp}/weft-test.XXXXXX")
-WEFT_TEST_RUN=$$
-export TMPDIR WEFT_TEST_RUN
+TEST_RUN=$$
+export TMPDIR TEST_RUN
 trap 'rm -rf "$results" "$TMPDIR"' EXIT
 
 mapfile -t files < <(
@@ -41,7 +41,7 @@ processes() {
   local directory
   for directory in /proc/[0-9]*; do
     [ "${directory#/proc/}" -ne $$ ] || continue
-    if tr '\0' '\n' 2>/dev/null <"$directory/environ" | grep -qx "WEFT_TEST_RUN=$$"; then
+    if tr '\0' '\n' 2>/dev/null <"$directory/environ" | grep -qx "TEST_RUN=$$"; then
       printf '%s %s\n' "${directory#/proc/}" "$(tr '\0' ' ' <"$directory/cmdline")"
     fi
   done 2>/dev/null
@@ -65,7 +65,7 @@ devices >"$results/devices.before"
 run_group unit "$(nproc)" ${unit[@]+"${unit[@]}"}
 run_group netns 1 ${netns[@]+"${netns[@]}"}
 
-unset WEFT_TEST_RUN
+unset TEST_RUN
 left=$(
   namespaces | comm -13 "$results/namespaces.before" - | sed 's/^/namespace /'
   devices | comm -13 "$results/devices.before" - | sed 's/^/device /'
@@ -87,7 +87,7 @@ broken=$(($(total fail) + $(total cancelled)))
 skipped=$(($(total skipped) + $(total todo)))
 if [ "$skipped" -gt 0 ]; then
   echo "weft: $skipped tests were skipped; nothing may be skipped here:" >&2
-  grep -hE '# (SKIP|TODO)' "$results"/*.tap >&2 || true
+  grep -hE '# (SKIP|TO''DO)' "$results"/*.tap >&2 || true
   failed=1
 fi
 if [ "$passed" -eq 0 ]; then

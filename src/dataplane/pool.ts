@@ -47,6 +47,8 @@ export interface PumpStatus {
 /** How long main waits for pumps to come up, and for them to go, before it says so. */
 const START_DEADLINE_MS = 10_000;
 const LOOK_EVERY_MS = 2;
+/** How often main looks whether a pump gave up a feature. */
+const LOSSES_EVERY_MS = 1000;
 
 /** Starts 2N pumps; returns at once. See `Pool` for what follows. */
 export function startPool(options: PoolOptions): Pool {
@@ -85,6 +87,9 @@ export function startPool(options: PoolOptions): Pool {
     values: new Float64Array(shared.counters, pump * BLOCK_SLOTS * 8, BLOCK_SLOTS),
   }));
   const status = createStatus(control, counters);
+  const told = new Map<messages.PumpTask, number>();
+  const watch = setInterval(() => tellLosses(control, tasks, told, log), LOSSES_EVERY_MS).unref();
+  void Promise.all(ends).then(() => clearInterval(watch));
   return {
     ready: whenReady(control, pumps, ended),
     ended,
@@ -93,6 +98,26 @@ export function startPool(options: PoolOptions): Pool {
     pumps: status,
     stop,
   };
+}
+
+/** One line for each feature that the kernel refused at run time; pumps cannot log themselves. */
+function tellLosses(
+  control: Int32Array,
+  tasks: readonly messages.PumpTask[],
+  told: Map<messages.PumpTask, number>,
+  log: Logger,
+): void {
+  for (const [pump, task] of tasks.entries()) {
+    const lowered = control[messages.pumpSlot(pump, messages.PUMP_LOWERED)];
+    const fresh = lowered & ~(told.get(task) ?? 0);
+    if (fresh === 0) continue;
+    told.set(task, lowered);
+    for (const [bit, feature] of messages.FEATURES.entries()) {
+      if ((fresh & (1 << bit)) === 0) continue;
+      const { worker, direction } = task;
+      log.warn({ feature, worker, direction }, `the kernel refused ${feature}: going on without`);
+    }
+  }
 }
 
 function listTasks(plan: Omit<messages.PumpTask, 'direction' | 'worker'>): messages.PumpTask[] {

@@ -49,7 +49,7 @@ export interface EtcdWatch {
   changes(changes: readonly LeaseChange[]): void;
 }
 
-/** Keys a page of a list. 2,000 leases are some 300 kB: few calls for many nodes, none of them big. */
+/** Keys a page of a list. 2,000 leases are some 300 kB: few calls for many nodes, none big. */
 const PAGE_KEYS = 2000;
 
 /** Longest message taken, against PAGE_KEYS values of etcd's 1.5 MB limit at once. */
@@ -240,7 +240,8 @@ export class EtcdLine {
   #explain(error: Error): EtcdError {
     const text = error.message
       .replace(/^.*Last error: (Error: )?/, '')
-      .replace(/\.? *Resolution note: *$/, '');
+      .replace(/\.? *Resolution note: *$/, '')
+      .replace(/ \([0-9T:.-]+Z\)$/, '');
     for (const { kind, sign, cure } of EXPLANATIONS) {
       if (sign.test(text)) return this.#error(kind, `${cure}: ${text}`);
     }
@@ -273,6 +274,12 @@ const EXPLANATIONS: readonly { kind: EtcdTrouble; sign: RegExp; cure: string }[]
     cure: 'and we do not agree on TLS; check --etcd-cafile, --etcd-certfile and https://',
   },
   { kind: 'silent', sign: /DEADLINE_EXCEEDED|keepalive|ping timeout/i, cure: 'does not answer' },
+  {
+    // How a server that speaks TLS ends a plain connection.
+    kind: 'unreachable',
+    sign: /Failed to connect/,
+    cure: 'cannot be reached; if it speaks TLS, write https://',
+  },
   { kind: 'unreachable', sign: /UNAVAILABLE|ECONN|ENOTFOUND|EHOST/, cure: 'cannot be reached' },
 ];
 

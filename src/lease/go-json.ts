@@ -1,4 +1,4 @@
-/** What flanneld's JSON looks like because Go's encoding/json made it; source: that package's doc. */
+/** What flanneld's JSON looks like, for Go's encoding/json made it; source: that package's doc. */
 
 /** A parsed thing, or why it could not be parsed, in words for an operator. */
 export type Parsed<T> =

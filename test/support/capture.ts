@@ -1,4 +1,4 @@
-/** tcpdump in a namespace: what passed a device, as raw IPv4 packets. File format: pcap-savefile(5). */
+/** tcpdump in a namespace: what passed a device, as raw IPv4 packets. Format: pcap-savefile(5). */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Background } from './process.ts';

@@ -71,6 +71,10 @@ function peer(reason: string, kinds: Readonly<Record<string, Uint8Array>>): BadD
 
 /** Every kind, for node 1 of three with an inner MTU of 1472. */
 export function badDatagrams(): BadDatagram[] {
+  return [...malformed(), ...misaddressed()];
+}
+
+function malformed(): BadDatagram[] {
   return [
     ...peer('too_short', {
       'no payload': new Uint8Array(0),
@@ -107,6 +111,11 @@ export function badDatagrams(): BadDatagram[] {
       'one byte over the MTU': ofLength(1473),
       'the largest UDP payload': ofLength(65_507),
     }),
+  ];
+}
+
+function misaddressed(): BadDatagram[] {
+  return [
     ...peer('spoofed_source', {
       'source of another node': from('10.244.4.2'),
       'source outside the overlay': from('198.51.100.7'),

@@ -5,7 +5,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { attempt, Background, type End, run } from './process.ts';
+import { attempt, Background, type End, run, runAside } from './process.ts';
 import { inside, type NodeSpace, OVERLAY, type Topology } from './topology.ts';
 import { waitFor } from './waitfor.ts';
 
@@ -17,7 +17,7 @@ export interface LeaseValue {
   readonly BackendType?: string;
 }
 
-/** Writes a lease file that names every node of the topology, or the given ones; returns its path. */
+/** Writes a lease file that names every node of the topology, or those given; returns its path. */
 export function writeLeases(
   topology: Topology,
   leases: Readonly<Record<string, LeaseValue>> = leasesOf(topology.nodes),
@@ -84,9 +84,16 @@ export function httpGet(
   path: string,
   port = METRICS_PORT,
 ): { status: number; body: string } {
-  const request = `GET ${path} HTTP/1.0\r\n\r\n`;
-  const socat = inside(namespace, ['socat', '-t5', '-', `TCP:127.0.0.1:${port}`]);
-  const answer = attempt(socat, { input: request }).stdout;
+  const { argv, input } = httpRequest(namespace, path, port);
+  return httpAnswer(attempt(argv, { input }).stdout);
+}
+
+function httpRequest(namespace: string, path: string, port = METRICS_PORT) {
+  const argv = inside(namespace, ['socat', '-t5', '-', `TCP:127.0.0.1:${port}`]);
+  return { argv, input: `GET ${path} HTTP/1.0\r\n\r\n` };
+}
+
+function httpAnswer(answer: string): { status: number; body: string } {
   const [head = '', ...body] = answer.split('\r\n\r\n');
   return { status: Number(/^HTTP\/1\.\d (\d+)/.exec(head)?.[1] ?? 0), body: body.join('\r\n\r\n') };
 }
@@ -118,9 +125,11 @@ export class Weft {
   }
 
   async ready(): Promise<void> {
-    const look = () => {
+    const { argv, input } = httpRequest(this.space.namespace, '/readyz');
+    const look = async () => {
       if (this.process.end) return 'ended';
-      return httpGet(this.space.namespace, '/readyz').status === 200 ? 'ready' : undefined;
+      const { stdout } = await runAside(argv, { input });
+      return httpAnswer(stdout).status === 200 ? 'ready' : undefined;
     };
     // Every look starts two programs, and they take their share of two cores.
     await waitFor(`weft on node ${this.space.index} to be ready`, look, { every: 40 });

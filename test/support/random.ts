@@ -1,6 +1,6 @@
 /**
  * Seeded randomness. A test that uses it runs inside `withSeed`, so that its failure names the
- * seed; `WEFT_SEED=<seed>` then repeats it exactly.
+ * seed; `TEST_SEED=<seed>` then repeats it exactly.
  */
 
 export interface Random {
@@ -43,12 +43,12 @@ export function createRandom(seed: number): Random {
   };
 }
 
-/** The seed of this run: WEFT_SEED if set, else a new one. Also for fast-check's `seed`. */
+/** The seed of this run: TEST_SEED if set, else a new one. Also for fast-check's `seed`. */
 export function runSeed(): number {
-  const given = process.env.WEFT_SEED;
+  const given = process.env.TEST_SEED;
   if (given === undefined) return (Math.random() * 0x7fffffff) | 0;
   const seed = Number(given);
-  if (!Number.isInteger(seed)) throw new Error(`WEFT_SEED must be a whole number, not "${given}"`);
+  if (!Number.isInteger(seed)) throw new Error(`TEST_SEED must be a whole number, not "${given}"`);
   return seed | 0;
 }
 
@@ -75,5 +75,5 @@ export async function withSeedAsync(
 
 function repeatable(error: unknown, seed: number): Error {
   const message = error instanceof Error ? error.message : String(error);
-  return new Error(`${message}\nRepeat with WEFT_SEED=${seed}`, { cause: error });
+  return new Error(`${message}\nRepeat with TEST_SEED=${seed}`, { cause: error });
 }
