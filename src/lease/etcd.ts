@@ -137,6 +137,7 @@ class Pursuit {
       await line.login();
       const { entries, revision } = await line.list(leaseFolder);
       this.#deliver(() => this.#sink.snapshot(entries));
+      this.#standing.delivered();
       return await line.watch(leaseFolder, revision, {
         created: () => this.#deliver(() => this.#standing.synced(entries.length)),
         changes: (changes) => this.#deliver(() => this.#sink.changes(changes)),

@@ -121,8 +121,11 @@ class Lookout {
       this.#standing.failed(found.fault, found.fault);
       return true;
     }
-    if (found.digest !== this.#delivered) this.#sink.snapshot(found.entries);
-    this.#delivered = found.digest;
+    if (found.digest !== this.#delivered) {
+      this.#sink.snapshot(found.entries);
+      this.#standing.delivered();
+      this.#delivered = found.digest;
+    }
     this.#standing.synced(found.entries.length);
     return true;
   }

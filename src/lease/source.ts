@@ -108,10 +108,14 @@ export class SourceStanding {
     this.#sink = sink;
   }
 
-  /** A snapshot was delivered and is current. */
-  synced(leases: number): void {
-    const news = this.#snapshots === 0 || this.#troubled;
+  /** A snapshot was delivered. */
+  delivered(): void {
     this.#snapshots += 1;
+  }
+
+  /** What was delivered is current, and stays so until a failure is told. */
+  synced(leases: number): void {
+    const news = this.#lastSync === 0 || this.#troubled;
     this.#lastSync = Date.now() / 1000;
     this.#troubled = false;
     this.#logged.clear();

@@ -10,9 +10,9 @@ import { createRandom, type Random, runSeed } from '../support/random.ts';
  * The watcher against a map. A store in memory with etcd's habits (revisions, a history that is
  * compacted, expiry) is changed at random; a line to it follows by list and watch, breaks, and
  * comes back, while the model keeps nothing but the store's map and each key's last good value.
- * Steps: 10^5, or WEFT_MODEL_STEPS.
+ * Steps: 10^5, or TEST_MODEL_STEPS.
  */
-const STEPS = Number(process.env.WEFT_MODEL_STEPS ?? 100_000);
+const STEPS = Number(process.env.TEST_MODEL_STEPS ?? 100_000);
 
 /** Few keys, so that every kind of meeting happens often; among them bad ones and double claims. */
 const KEYS = [
@@ -148,7 +148,10 @@ class World {
 
   /** The line gets a turn: a new list, or the events since, in batches of any size. */
   #turn(): void {
-    if (!this.#connected || this.#at < this.store.compacted) return this.#list();
+    if (!this.#connected || this.#at < this.store.compacted) {
+      this.#list();
+      return;
+    }
     this.done.resume += 1;
     const due = this.store.history.filter(({ revision }) => revision > this.#at);
     const batch = due.slice(0, this.#random.between(1, 8));
@@ -212,7 +215,7 @@ test(`the watcher follows a map through ${STEPS} steps`, (t) => {
     for (; step < STEPS; step++) world.step();
     world.settle();
   } catch (error) {
-    const repeat = `step ${step}; repeat with WEFT_SEED=${seed} WEFT_MODEL_STEPS=${STEPS}`;
+    const repeat = `step ${step}; repeat with TEST_SEED=${seed} TEST_MODEL_STEPS=${STEPS}`;
     throw new Error(`${(error as Error).message}\n${repeat}`, { cause: error });
   }
   t.diagnostic(JSON.stringify(world.done));

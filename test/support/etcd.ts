@@ -18,6 +18,8 @@ export interface EtcdOptions {
   readonly argvPrefix?: readonly string[];
   /** Server certificate, its key and the CA they come from; the client side becomes https. */
   readonly tls?: { readonly cert: string; readonly key: string; readonly ca: string };
+  /** What etcdctl shows a server that asks for certificates. */
+  readonly client?: { readonly cert: string; readonly key: string };
   /** Further arguments for etcd. */
   readonly args?: readonly string[];
 }
@@ -247,8 +249,10 @@ function runEtcdctl(
   args: readonly string[],
   { input, user }: { input?: string; user?: string },
 ): Promise<string> {
-  const trust = options.tls === undefined ? [] : ['--cacert', options.tls.ca];
-  const own = ['etcdctl', '--endpoints', endpoints, ...trust, ...args];
+  const { tls, client } = options;
+  const trust = tls === undefined ? [] : ['--cacert', tls.ca];
+  const shown = client === undefined ? [] : ['--cert', client.cert, '--key', client.key];
+  const own = ['etcdctl', '--endpoints', endpoints, ...trust, ...shown, ...args];
   const [command = '', ...rest] = [...(options.argvPrefix ?? []), ...own];
   const env = {
     ...process.env,
