@@ -138,10 +138,16 @@ export function createEgress(options: EgressOptions): Egress {
   }
 
   function countSent(run: number): void {
-    const datagrams = runs.length[run];
+    countDatagrams(runs.length[run], runs.bytes[run]);
+    counters.observe(block, counters.RUN_HISTOGRAM, runs.length[run]);
+  }
+
+  /** A datagram holds exactly one packet and nothing else. */
+  function countDatagrams(datagrams: number, payload: number): void {
+    block[counters.PACKETS] += datagrams;
+    block[counters.INNER_BYTES] += payload;
     block[counters.DATAGRAMS] += datagrams;
-    block[counters.OUTER_BYTES] += runs.bytes[run] + OUTER_HEADERS * datagrams;
-    counters.observe(block, counters.RUN_HISTOGRAM, datagrams);
+    block[counters.OUTER_BYTES] += payload + OUTER_HEADERS * datagrams;
   }
 
   /** Deals with a run that the kernel refused; true to plan it again with a lower ladder. */
@@ -200,8 +206,7 @@ export function createEgress(options: EgressOptions): Egress {
     sender.wireOne(datagram);
     if (sender.transmit(options.fragmenting, SEND_RUNS, SEND_RUNS + 1) > 0) {
       block[counters.OUTER_FRAGMENTED]++;
-      block[counters.DATAGRAMS]++;
-      block[counters.OUTER_BYTES] += outbox.size[datagram] + OUTER_HEADERS;
+      countDatagrams(1, outbox.size[datagram]);
     } else {
       block[counters.TX_SEND_REFUSED]++;
     }

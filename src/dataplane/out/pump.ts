@@ -152,8 +152,6 @@ function outPump(parts: Parts): Pump {
 
   function forwardPacket(table: Int32Array, at: number, length: number, peer: number): void {
     if (!egress.hasRoom(1)) flush(table);
-    block[counters.PACKETS]++;
-    block[counters.INNER_BYTES] += length;
     egress.sender.addSlice(at, length);
     egress.push(peer, length, at, outerFields(bytes, at, dscp, txPorts));
   }
@@ -172,8 +170,6 @@ function outPump(parts: Parts): Pump {
       egress.push(peer, header + slice, at, fields);
       nextHeader += stride;
     }
-    block[counters.PACKETS] += segments;
-    block[counters.INNER_BYTES] += payload + segments * header;
     block[counters.SUPERPACKETS]++;
     counters.observe(block, counters.SEGMENT_HISTOGRAM, segments);
   }
