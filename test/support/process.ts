@@ -125,10 +125,13 @@ export class Background {
   async wait(limitMs: number): Promise<End> {
     const start = performance.now();
     let late = false;
-    const timer = setTimeout(() => {
+    const giveUp = () => {
+      if (this.end) return;
       late = true;
       this.child.kill('SIGKILL');
-    }, limitMs);
+    };
+    // An end that came while this thread was busy is heard of only after the timers.
+    const timer = setTimeout(() => setImmediate(giveUp), limitMs);
     await this.ended;
     clearTimeout(timer);
     if (late) throw new Error(`still running after ${limitMs} ms:\n${this.describe()}`);
