@@ -38,6 +38,16 @@ export function kernelAtLeast(major: number, minor: number): boolean {
   return a > major || (a === major && b >= minor);
 }
 
+/**
+ * Linux 7.0.0 to 7.1.4 mangle the headers of a UDP_SEGMENT send whose segments are all equal, which
+ * no local probe can see; there every datagram is sent by itself.
+ */
+export function manglesEqualRuns(kernel: string): boolean {
+  const [major = 0, minor = 0, patch = 0] = kernel.split(/[.-]/).map(Number);
+  if (major !== 7) return false;
+  return minor === 0 || (minor === 1 && patch <= 4);
+}
+
 export function createLadder(setup: PumpSetup): Ladder {
   const { task } = setup;
   const control = new Int32Array(task.control);
@@ -62,7 +72,10 @@ export function createLadder(setup: PumpSetup): Ladder {
     note('tun_vnet_hdr', queue.vnetHeader);
     note('tun_tso', queue.tso);
     note('tun_uso', queue.uso);
-    note('udp_gso', wanted('udp_gso') && segmentsUdp(task.bindAddress));
+    note(
+      'udp_gso',
+      wanted('udp_gso') && !manglesEqualRuns(release()) && segmentsUdp(task.bindAddress),
+    );
   }
 
   return {
