@@ -1,7 +1,7 @@
 /**
  * ICMP errors to the senders of packets that could not be carried, written back into the TUN. The
- * kernel forwards them to the pod. Rules on when to stay silent are in wire/icmp; the rate limit is
- * the kernel's own for a host (net.ipv4.icmp_msgs_per_sec, icmp_msgs_burst; icmp(7)).
+ * kernel forwards them to the pod. Rules on when to stay silent are in wire/icmp; the rate limit of
+ * each pump is the kernel's own for a host (net.ipv4.icmp_msgs_per_sec, icmp_msgs_burst; icmp(7)).
  */
 import { OWN_NETWORK } from '../forwarding/table.ts';
 import { libc } from '../sys/binding.ts';
@@ -91,8 +91,10 @@ export function createAnswer(
     request.source = table[OWN_NETWORK] >>> 0;
     request.offenderLength = length;
     const size = buildError(bytes, scratch, at, request);
-    if (writer.writePacket(scratch, size) === 0) block[slot]++;
-    else block[counters.ICMP_SUPPRESSED]++;
+    const written = writer.writePacket(scratch, size) === 0;
+    const result = written ? counters.CALL_OK : counters.CALL_ERROR;
+    block[counters.CALL_WRITEV + result]++;
+    block[written ? slot : counters.ICMP_SUPPRESSED]++;
   }
 
   function unreachable(table: Int32Array, at: number, length: number): void {

@@ -16,7 +16,7 @@ export const SUPERPACKETS = 4;
 export const ICMP_UNREACHABLE_SENT = 5;
 export const ICMP_FRAG_NEEDED_SENT = 6;
 export const ICMP_TIME_EXCEEDED_SENT = 7;
-/** ICMP errors that the rate limit held back. */
+/** ICMP errors that the rate limit or a refusing TUN held back. */
 export const ICMP_SUPPRESSED = 8;
 /** Datagrams without inner DF, over the path MTU, that the underlay was allowed to fragment. */
 export const OUTER_FRAGMENTED = 9;
@@ -63,7 +63,7 @@ export const TX_DROPS: readonly CounterRow[] = [
   [TX_TTL_EXCEEDED, 'ttl_exceeded', 'inner TTL ran out here (--ttl=flannel)'],
   [TX_NO_ROUTE, 'no_route', 'no lease covers the destination'],
   [TX_OWN_SUBNET, 'own_subnet', 'destination is in our own subnet: no bridge took it'],
-  [TX_TOO_BIG, 'too_big', 'over the path MTU with DF set; the sender was told'],
+  [TX_TOO_BIG, 'too_big', 'over the path MTU with DF set; the sender is told, within a rate limit'],
   [TX_SOCKET_FULL, 'socket_full', 'send buffer or device queue full (EAGAIN, ENOBUFS)'],
   [TX_SEND_REFUSED, 'send_refused', 'kernel refused the datagram (route, firewall)'],
 ];

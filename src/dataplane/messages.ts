@@ -1,7 +1,7 @@
 /**
  * What main hands a pump, and the shared slots through which they talk afterwards: a pump blocks in
  * poll(2) and never turns Node's event loop, so no message could reach it. Nothing else knows the
- * slot numbers. Every slot has one writer.
+ * slot numbers. Each slot has one writer while pumps run; main clears descriptors in the end.
  */
 import type { PublicationMemory } from '../forwarding/publication.ts';
 
@@ -62,7 +62,7 @@ const PUMP_STRIDE = 16;
 export const PUMP_STATE = 0;
 /** The eventfd that ends the pump's wait; -1 before it exists. */
 export const PUMP_WAKE = 1;
-/** The TUN queue of an out pump, which the in pump of the same worker writes to. */
+/** What it lends its twin, -1 before: the out pump its TUN queue, the in pump its socket. */
 export const PUMP_QUEUE = 2;
 /** Goes up at every wake, at least once a second. */
 export const PUMP_HEARTBEAT = 3;

@@ -76,7 +76,7 @@ export function startPool(options: PoolOptions): Pool {
   const stop = once(async () => {
     requestStop(control, pumps);
     await Promise.all(ends);
-    closeWakes(control, pumps);
+    closeShared(control, pumps);
     await piscina.destroy();
   });
   // The first end of a pump is the end of all: a queue without its reader is a black hole.
@@ -162,12 +162,16 @@ function requestStop(control: Int32Array, pumps: number): void {
   }
 }
 
-/** Main closes what pumps opened to be woken by, so that no write can meet a reused number. */
-function closeWakes(control: Int32Array, pumps: number): void {
+/**
+ * Descriptors that more than one thread uses are closed by main, once all pumps are gone: no write
+ * may meet a number that the kernel has given to something else.
+ */
+function closeShared(control: Int32Array, pumps: number): void {
   for (let pump = 0; pump < pumps; pump++) {
-    const slot = messages.pumpSlot(pump, messages.PUMP_WAKE);
-    const wake = Atomics.exchange(control, slot, -1);
-    if (wake >= 0) closeSync(wake);
+    for (const name of [messages.PUMP_WAKE, messages.PUMP_QUEUE]) {
+      const fd = Atomics.exchange(control, messages.pumpSlot(pump, name), -1);
+      if (fd >= 0) closeSync(fd);
+    }
   }
 }
 

@@ -10,7 +10,7 @@ export interface PumpSetup {
   readonly wake: number;
   /** Descriptors to close in the end; a pump adds what it opens. */
   readonly opened: number[];
-  /** Lends the pump's own descriptor to the other pump of this worker. */
+  /** Lends a descriptor out of `opened` to the other pump of this worker; main will close it. */
   lend(fd: number): void;
   /** The other pump's descriptor, waited for; -1 if it will not come. */
   borrow(): number;
@@ -26,7 +26,7 @@ export interface BuiltPump {
   readonly fd: number;
 }
 
-/** Packet memory of an out pump: arena 0.6 MB, iovecs and headers 0.4, segment headers 0.3. */
+/** Packet memory of an out pump: arena 0.6 MB, segment headers 0.3, iovecs and messages 0.1. */
 export const OUT_SLAB = 2 * 1024 * 1024;
 /** Packet memory of an in pump: 64 receive buffers of 64 KiB and what points at them. */
 export const IN_SLAB = 6 * 1024 * 1024;

@@ -65,6 +65,8 @@ function live(
     wake,
     opened,
     lend(fd: number): void {
+      // From here on two pumps use it: main closes it once both are gone.
+      opened.splice(opened.indexOf(fd), 1);
       Atomics.store(control, messages.pumpSlot(number, messages.PUMP_QUEUE), fd);
       Atomics.notify(control, messages.pumpSlot(number, messages.PUMP_QUEUE));
     },
@@ -86,11 +88,11 @@ function live(
 function borrow(control: Int32Array, twin: number): number {
   const slot = messages.pumpSlot(twin, messages.PUMP_QUEUE);
   for (;;) {
-    const fd = Atomics.load(control, slot);
-    if (fd >= 0) return fd;
     if (Atomics.load(control, messages.STOP) !== 0) return -1;
     const state = Atomics.load(control, messages.pumpSlot(twin, messages.PUMP_STATE));
     if (state === messages.STATE_ENDED) return -1;
+    const fd = Atomics.load(control, slot);
+    if (fd >= 0) return fd;
     Atomics.wait(control, slot, -1, PATIENCE_MS);
   }
 }

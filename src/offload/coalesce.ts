@@ -8,7 +8,8 @@
  * A join must be invisible: cutting the train again gives the packets that came (RFC 9293, and
  * the rules of the kernel's own GRO in tcp_gro_receive and udp_gro_receive). Trains leave in the
  * order in which their first packets came, and a flow's new packet meets only the flow's newest
- * train, so the order within a flow is kept.
+ * train, so the order of a flow's data is kept. Data may pass a bare acknowledgement of its own
+ * flow, so that the acknowledgements of a two-way flow do not break up its trains.
  */
 import { fold, pseudoHeaderSum4, type Sum, sumHeader } from '../wire/checksum.ts';
 import {
@@ -131,7 +132,7 @@ export function createCoalescer(bytes: Uint8Array, sum: Sum, wishes: CoalesceWis
     const payload = length - header;
     const flags = bytes[t + 13];
     const joinable = (flags & ~(TCP_PSH | TCP_ECE)) === TCP_ACK;
-    // A bare acknowledgement takes its place and leaves its flow's train open, as in kernel GRO.
+    // A bare acknowledgement takes its place and leaves its flow's train open.
     if (joinable && payload === 0) {
       begin(at, length, header);
       return;

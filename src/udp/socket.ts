@@ -89,15 +89,20 @@ export function sizeBuffer(fd: number, direction: 'send' | 'receive', bytes: num
 }
 
 /**
- * The path MTU that the kernel knows for a destination (IP_MTU of a connected socket, ip(7)); 0
- * where there is no route. Cold: opens and closes a socket.
+ * The path MTU that the kernel knows from our address to a peer (IP_MTU of a connected socket,
+ * ip(7)); 0 where it cannot be told, for want of a route or of a descriptor. Cold: opens and closes
+ * a socket.
  */
-export function pathMtu(address: number, port: number): number {
+export function pathMtu(from: number, to: number, port: number): number {
   const type = constants.SOCK_DGRAM | constants.SOCK_CLOEXEC;
-  const fd = check(libc.socket(constants.AF_INET, type, 0), 'socket', 'cannot open a UDP socket');
+  const fd = libc.socket(constants.AF_INET, type, 0);
+  if (fd < 0) return 0;
   const name = new Uint8Array(SOCKADDR_IN_SIZE);
-  writeSockaddr(name, 0, address, port);
   try {
+    // The same source as the packets have, for routes may depend on it.
+    writeSockaddr(name, 0, from, 0);
+    if (libc.bind(fd, name, SOCKADDR_IN_SIZE) < 0) return 0;
+    writeSockaddr(name, 0, to, port);
     if (libc.connect(fd, name, SOCKADDR_IN_SIZE) < 0) return 0;
     return getOption(fd, constants.IPPROTO_IP, constants.IP_MTU);
   } finally {

@@ -106,7 +106,7 @@ function createLoop(): Loop {
     const at = fresh[i];
     const length = lengths[i];
     bytes.copyWithin(at, pristine[i], pristine[i] + length);
-    if (encap.route(here, at, length) === REFUSED) return 0;
+    if (encap.route(here, at, length, 1) === REFUSED) return 0;
     const segments = segmenter.inspect(at, length);
     if (segments === PLAIN) return arrive(at, length, at, 0);
     if (segments < 0) return 0;

@@ -25,9 +25,9 @@ const RECEIVE_BATCH = 64;
 const OUTER_HEADERS = 28;
 /** The ECN field of a TOS byte (RFC 3168 §5). */
 const ECN_BITS = 3;
-/** Kernel drops are read before every so manieth wait, and at each heartbeat. */
+/** Kernel drops are read every so many breaths, so also under overload, and at each heartbeat. */
 const DROPS_EVERY = 64;
-/** Soft socket errors in a row, without a datagram between, that end the pump. */
+/** Soft socket errors in a row that end the pump. */
 const ERRORS_IN_A_ROW = 1000;
 
 /** Opens the socket and borrows the queue; undefined if the pumps were told to stop meanwhile. */
@@ -106,10 +106,12 @@ function inPump(parts: Parts): Pump {
   const { block } = parts.setup;
   const { device } = parts.setup.task;
   let state = 0;
-  let idles = 0;
+  let breaths = 0;
   let errorsInARow = 0;
 
   function breathe(table: Int32Array): number {
+    breaths = (breaths + 1) % DROPS_EVERY;
+    if (breaths === 0) block[counters.RX_SOCKET_OVERFLOW] += drops();
     const got = receiver.receive();
     if (got < 0) {
       failed(-got);
@@ -166,7 +168,7 @@ function inPump(parts: Parts): Pump {
   return {
     breathe,
     drained() {
-      return state !== 0;
+      return state !== 0 || ingress.gone();
     },
     fault() {
       if (ingress.gone()) return `${device} was deleted under us`;
@@ -174,10 +176,7 @@ function inPump(parts: Parts): Pump {
       return `receiving failed: ${errnoName(state)}`;
     },
     idle(timedOut) {
-      idles++;
-      if (timedOut || idles % DROPS_EVERY === 0) {
-        block[counters.RX_SOCKET_OVERFLOW] += drops();
-      }
+      if (timedOut) block[counters.RX_SOCKET_OVERFLOW] += drops();
     },
   };
 }

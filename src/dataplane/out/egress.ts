@@ -35,6 +35,8 @@ export interface EgressOptions {
   readonly block: Float64Array;
   readonly answer: Answer;
   readonly port: number;
+  /** Our underlay address, host order. */
+  readonly bindAddress: number;
   /** Sending sockets, by lane. */
   readonly sockets: Int32Array;
   /** Sends what may be fragmented: its DF is off. */
@@ -174,7 +176,7 @@ export function createEgress(options: EgressOptions): Egress {
 
   function exceedsPath(run: number): boolean {
     const first = runs.first[run];
-    const mtu = pathMtu(outbox.peer[first], port);
+    const mtu = pathMtu(options.bindAddress, outbox.peer[first], port);
     return mtu > 0 && outbox.size[first] + OUTER_HEADERS > mtu;
   }
 
@@ -185,8 +187,11 @@ export function createEgress(options: EgressOptions): Egress {
     let told = -1;
     for (let i = first; i < end; i++) {
       const at = outbox.packet[i];
+      // The last of a run may be shorter, and may fit where the others do not.
+      if (outbox.size[i] < outbox.size[first] && sendAlone(i, sockets[outbox.lane[i]])) continue;
       if (!hasDontFragment(bytes, at)) {
-        sendFragmented(i);
+        if (sendAlone(i, options.fragmenting)) block[counters.OUTER_FRAGMENTED]++;
+        else block[counters.TX_SEND_REFUSED]++;
         continue;
       }
       block[counters.TX_TOO_BIG]++;
@@ -199,17 +204,24 @@ export function createEgress(options: EgressOptions): Egress {
   function tellMtu(at: number, peer: number): void {
     const length = (bytes[at + 2] << 8) | bytes[at + 3];
     if (!answer.mayTellMtu(at, length)) return;
-    answer.fragNeeded(table, at, length, pathMtu(peer, port) - OUTER_HEADERS);
+    const mtu = pathMtu(options.bindAddress, peer, port);
+    // Without an answer from the kernel there is nothing to tell: the next refusal asks again.
+    if (mtu > 0) answer.fragNeeded(table, at, length, mtu - OUTER_HEADERS);
   }
 
-  function sendFragmented(datagram: number): void {
+  /** Sends one datagram by itself, waiting for room as a run does; false if it did not go. */
+  function sendAlone(datagram: number, fd: number): boolean {
     sender.wireOne(datagram);
-    if (sender.transmit(options.fragmenting, SEND_RUNS, SEND_RUNS + 1) > 0) {
-      block[counters.OUTER_FRAGMENTED]++;
-      countDatagrams(1, outbox.size[datagram]);
-    } else {
-      block[counters.TX_SEND_REFUSED]++;
+    for (let waits = 0; waits < FULL_WAITS; waits++) {
+      const sent = sender.transmit(fd, SEND_RUNS, SEND_RUNS + 1);
+      if (sent > 0) {
+        countDatagrams(1, outbox.size[datagram]);
+        return true;
+      }
+      if (-sent !== errors.EAGAIN) return false;
+      waitWritable(fd);
     }
+    return false;
   }
 
   function waitWritable(fd: number): void {

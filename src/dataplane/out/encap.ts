@@ -18,9 +18,9 @@ export const REFUSED = -1;
 export interface Encap {
   /**
    * The peer's slot in `table`, or REFUSED with the reason counted and, where the rules ask for it,
-   * the sender told. Looks at a superpacket once, for all its segments.
+   * the sender told. Looks at a superpacket once, for all its `packets` (1 for an ordinary one).
    */
-  route(table: Int32Array, at: number, length: number): number;
+  route(table: Int32Array, at: number, length: number, packets: number): number;
 }
 
 export function createEncap(
@@ -31,31 +31,32 @@ export function createEncap(
 ): Encap {
   const lowerTimeToLive = timeToLive === 'flannel';
 
-  function refuse(slot: number): number {
-    block[slot]++;
+  function refuse(slot: number, packets: number): number {
+    block[slot] += packets;
     return REFUSED;
   }
 
-  function route(table: Int32Array, at: number, length: number): number {
-    if (length < IPV4_HEADER_MINIMUM) return refuse(counters.TX_MALFORMED);
-    if (version(bytes, at) !== 4) return refuse(counters.TX_NOT_IPV4);
+  function route(table: Int32Array, at: number, length: number, packets: number): number {
+    if (length < IPV4_HEADER_MINIMUM) return refuse(counters.TX_MALFORMED, packets);
+    if (version(bytes, at) !== 4) return refuse(counters.TX_NOT_IPV4, packets);
     const header = headerLength(bytes, at);
     if (header < IPV4_HEADER_MINIMUM || header > length || totalLength(bytes, at) !== length) {
-      return refuse(counters.TX_MALFORMED);
+      return refuse(counters.TX_MALFORMED, packets);
     }
     const to = destination(bytes, at);
     const slot = lookup(table, to);
-    if (slot === NO_PEER) return noRoute(table, to, at, length);
+    if (slot === NO_PEER) {
+      answer.unreachable(table, at, length);
+      return refuse(
+        ownContains(table, to) ? counters.TX_OWN_SUBNET : counters.TX_NO_ROUTE,
+        packets,
+      );
+    }
     if (lowerTimeToLive && !decrementTimeToLive(bytes, at)) {
       answer.timeExceeded(table, at, length);
-      return refuse(counters.TX_TTL_EXCEEDED);
+      return refuse(counters.TX_TTL_EXCEEDED, packets);
     }
     return slot;
-  }
-
-  function noRoute(table: Int32Array, to: number, at: number, length: number): number {
-    answer.unreachable(table, at, length);
-    return refuse(ownContains(table, to) ? counters.TX_OWN_SUBNET : counters.TX_NO_ROUTE);
   }
 
   return { route };

@@ -35,8 +35,8 @@ export function createOutPump(setup: PumpSetup): BuiltPump | undefined {
   const { task, block, opened } = setup;
   const ladder = createLadder(setup);
   const queue = openQueue(task.device, ladder.queueWishes());
-  ladder.queueOpened(queue);
   opened.push(queue.fd);
+  ladder.queueOpened(queue);
   setup.lend(queue.fd);
   const socket = setup.borrow();
   if (socket < 0) return undefined;
@@ -44,6 +44,7 @@ export function createOutPump(setup: PumpSetup): BuiltPump | undefined {
   const fragmenting = openSocket(task.bindAddress, 0);
   opened.push(fragmenting);
   setOption(fragmenting, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT);
+  sizeBuffer(fragmenting, 'send', SEND_BUFFER_BYTES);
   const slab = createSlab(OUT_SLAB);
   const layout = layOut(slab);
   const reader = createTunReader(slab, layout, queue.fd, queue.vnetHeader);
@@ -55,6 +56,7 @@ export function createOutPump(setup: PumpSetup): BuiltPump | undefined {
     block,
     answer,
     port: task.port,
+    bindAddress: task.bindAddress,
     sockets: openLanes(setup, socket),
     fragmenting,
     wake: setup.wake,
@@ -132,16 +134,17 @@ function outPump(parts: Parts): Pump {
   }
 
   function forward(table: Int32Array, at: number, length: number): void {
-    const slot = encap.route(table, at, length);
-    if (slot === REFUSED) return;
     const segments = vnetHeader ? segmenter.inspect(at, length) : PLAIN;
     if (segments === BAD_OFFLOAD) {
       block[counters.TX_BAD_OFFLOAD]++;
       return;
     }
+    const packets = segments === PLAIN ? 1 : segments;
+    const slot = encap.route(table, at, length, packets);
+    if (slot === REFUSED) return;
     const longest = segments === PLAIN ? length : cuts.header + cuts.size;
     if (longest > mtu && length > mtu) {
-      block[counters.TX_TOO_BIG] += segments === PLAIN ? 1 : segments;
+      block[counters.TX_TOO_BIG] += packets;
       if (answer.mayTellMtu(at, length)) answer.fragNeeded(table, at, length, mtu);
       return;
     }
