@@ -14,6 +14,8 @@ export interface FileSourceOptions {
   readonly log: Logger;
   /** Milliseconds between two looks when nothing has called for one. */
   readonly poll?: number | undefined;
+  /** Milliseconds after which a file that made no sense is looked at again, and believed. */
+  readonly doubt?: number | undefined;
 }
 
 /** Between two looks at the clock, of a file whose change nobody told us of. */
@@ -65,6 +67,7 @@ class FileSource implements LeaseSource {
 class Lookout {
   readonly #path: string;
   readonly #poll: number;
+  readonly #doubt: number;
   readonly #standing: SourceStanding;
   readonly #sink: LeaseSink;
   readonly #folder: FolderWatch;
@@ -77,12 +80,13 @@ class Lookout {
   /** Digest of the text last delivered. */
   #delivered = '';
 
-  constructor({ path, poll }: FileSourceOptions, standing: SourceStanding, sink: LeaseSink) {
-    this.#path = path;
-    this.#poll = poll ?? POLL_MS;
+  constructor(options: FileSourceOptions, standing: SourceStanding, sink: LeaseSink) {
+    this.#path = options.path;
+    this.#poll = options.poll ?? POLL_MS;
+    this.#doubt = options.doubt ?? DOUBT_MS;
     this.#standing = standing;
     this.#sink = sink;
-    this.#folder = new FolderWatch(dirname(path), () => {
+    this.#folder = new FolderWatch(dirname(options.path), () => {
       this.#stirred = true;
       this.#wake();
     });
@@ -93,7 +97,7 @@ class Lookout {
       this.#folder.renew();
       this.#stirred = false;
       const sure = await this.#look();
-      if (!this.#stirred) await this.#rest(sure ? this.#poll : DOUBT_MS);
+      if (!this.#stirred) await this.#rest(sure ? this.#poll : this.#doubt);
       // At most a hundred looks a second, however much stirs in the folder.
       if (this.#stirred) await setTimeout(SETTLE_MS);
     }

@@ -19,19 +19,23 @@ export function parseObject(text: string): Parsed<Record<string, unknown>> {
   return { ok: true, value: value as Record<string, unknown> };
 }
 
+/** Names of members by their lower-case spelling, for `foldKeys`. */
+export function spellings(names: readonly string[]): ReadonlyMap<string, string> {
+  return new Map(names.map((name) => [name.toLowerCase(), name]));
+}
+
 /**
  * Picks the named members as Go's decoder does: letter case does not matter, of several spellings
  * the last in the text wins, other members are ignored.
  */
 export function foldKeys(
   object: Record<string, unknown>,
-  names: readonly string[],
+  names: ReadonlyMap<string, string>,
 ): Record<string, unknown> {
-  const spelling = new Map(names.map((name) => [name.toLowerCase(), name]));
   const picked: Record<string, unknown> = {};
-  for (const [key, value] of Object.entries(object)) {
-    const name = spelling.get(key.toLowerCase());
-    if (name !== undefined) picked[name] = value;
+  for (const key of Object.keys(object)) {
+    const name = names.get(key.toLowerCase());
+    if (name !== undefined) picked[name] = object[key];
   }
   return picked;
 }

@@ -8,7 +8,7 @@ import {
   parseAddress6,
 } from '../wire/address.ts';
 import type { Parsed } from './go-json.ts';
-import { foldKeys, formatAsGo, parseObject } from './go-json.ts';
+import { foldKeys, formatAsGo, parseObject, spellings } from './go-json.ts';
 
 /** `length` leading bits of the 16 bytes of `network`. */
 export interface Prefix6 {
@@ -85,11 +85,13 @@ const VALUE = z.object({
   BackendV6Data: z.unknown().optional(),
 });
 
+const MEMBERS = spellings(Object.keys(VALUE.shape));
+
 /** The JSON of a lease value → attributes; members that flannel does not know are ignored. */
 export function parseLeaseValue(text: string): Parsed<Attributes> {
   const object = parseObject(text);
   if (!object.ok) return object;
-  const checked = VALUE.safeParse(foldKeys(object.value, Object.keys(VALUE.shape)));
+  const checked = VALUE.safeParse(foldKeys(object.value, MEMBERS));
   if (!checked.success) return refuse(listFaults(checked.error));
   const { PublicIP, PublicIPv6, BackendType, BackendData, BackendV6Data } = checked.data;
   const publicAddress = PublicIP === undefined ? 0 : parseAddress4(PublicIP);

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { Prefix4 } from '../wire/address.ts';
 import { formatAddress4, formatAddress6, parseAddress4, parseAddress6 } from '../wire/address.ts';
-import { foldKeys, parseObject } from './go-json.ts';
+import { foldKeys, parseObject, spellings } from './go-json.ts';
 import type { Prefix6 } from './lease.ts';
 
 /** The network config of a cluster, with flannel's defaults filled in. */
@@ -53,6 +53,8 @@ const FIELDS = {
   Backend: z.record(z.string(), z.unknown()).nullish(),
 } as const;
 
+const MEMBERS = spellings(Object.keys(FIELDS));
+
 type Fields = { [Name in keyof typeof FIELDS]?: z.infer<(typeof FIELDS)[Name]> };
 
 /**
@@ -63,7 +65,7 @@ export function parseNetworkConfig(text: string): NetworkParsed {
   const object = parseObject(text);
   if (!object.ok) return { ok: false, faults: [object.reason] };
   const faults: string[] = [];
-  const fields = readFields(foldKeys(object.value, Object.keys(FIELDS)), faults);
+  const fields = readFields(foldKeys(object.value, MEMBERS), faults);
   const enable4 = fields.EnableIPv4 ?? true;
   const enable6 = fields.EnableIPv6 ?? false;
   if (!enable4 && !enable6) faults.push('EnableIPv4 and EnableIPv6 are both false: enable one');
@@ -89,7 +91,7 @@ function readFields(given: Record<string, unknown>, faults: string[]): Fields {
 
 function readBackend(given: Record<string, unknown> | null, faults: string[]): BackendConfig {
   if (given === null) return { type: 'udp', options: {} };
-  const { Type } = foldKeys(given, ['Type']);
+  const { Type } = foldKeys(given, spellings(['Type']));
   if (typeof Type === 'string' && Type !== '') return { type: Type.toLowerCase(), options: given };
   faults.push('Backend: Type is missing: name one, such as "udp", or leave Backend out');
   return { type: '', options: given };

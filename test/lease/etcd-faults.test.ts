@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import { createEtcdSource } from '../../src/lease/etcd.ts';
-import type { EtcdTiming } from '../../src/lease/etcd-options.ts';
+import { EtcdError, EtcdLine } from '../../src/lease/etcd-client.ts';
+import { checkEtcdOptions, type EtcdTiming } from '../../src/lease/etcd-options.ts';
 import type { LeaseSource, StopWatching } from '../../src/lease/source.ts';
 import { type CutLine, openCutLine } from '../support/cut-line.ts';
 import { type Etcd, startEtcd } from '../support/etcd.ts';
@@ -169,6 +170,25 @@ describe('the line to etcd in trouble', () => {
     }
   });
 
+  test('a line that is closed ends the calls under way on it', async () => {
+    const timing = { ...KEEN, keepalive: 60_000, call: 60_000 };
+    const settings = checkEtcdOptions({ endpoints: [line.address], prefix, timing });
+    const client = await EtcdLine.create(settings, settings.endpoints[0]!);
+    assert.equal(await client.get('/none'), null);
+    line.set('blackhole');
+    const sink = { created: () => undefined, changes: () => undefined };
+    let ended = 0;
+    const end = (error: unknown) => {
+      assert.ok(error instanceof EtcdError);
+      ended += 1;
+    };
+    client.get('/none').catch(end);
+    client.watch('/none/', '1', sink).catch(end);
+    // The calls are on the line once a turn of the event loop has passed.
+    setImmediate(() => client.close());
+    await waitFor('both calls to end', () => ended === 2);
+  });
+
   test('a burst arrives in batches', async () => {
     watch();
     await becomes('synced');
@@ -254,6 +274,10 @@ test('three members: one dead is no matter, without a majority the leases stay',
   const { endpoints, members } = etcd;
   const source = createEtcdSource({ endpoints, prefix: '/p', timing: KEEN, log: book.log });
   const stop = source.watch(mirror);
+  // Knows only the member that will be left: no line of its own is ever cut.
+  const options = { endpoints: [members[0]!.endpoint], prefix: '/p', timing: KEEN };
+  const loyal = createEtcdSource({ ...options, log: book.log });
+  const stopLoyal = loyal.watch(new Mirror());
   try {
     await etcd.putMany(below('/p', leases(5)));
     await waitFor('the leases', () => mirror.shows(leases(5)));
@@ -263,16 +287,21 @@ test('three members: one dead is no matter, without a majority the leases stay',
     const six = new Map([...leases(5), ['10.200.0.0-24', VALUE]]);
     await waitFor('the sixth lease', () => mirror.shows(six));
     await waitFor('synced', () => source.status().state === 'synced');
+    await waitFor('synced', () => loyal.status().state === 'synced');
     await members[2]!.kill();
-    // The survivor still answers its port; only the wish for a leader makes it say so.
-    await waitFor('stale', () => source.status().state === 'stale', { deadline: 30_000 });
+    await waitFor('stale', () => source.status().state === 'stale');
+    // The survivor keeps the line up; only the wish for a leader makes it say that it has none.
+    await waitFor('stale', () => loyal.status().state === 'stale');
+    assert.match(loyal.status().reason, /has lost its cluster|does not answer/);
     assert.ok(mirror.shows(six));
     await members[1]!.restart();
     await waitFor('a delete', () => etcd.delete('/p/subnets/10.200.0.0-24').then(() => true));
     await waitFor('five leases again', () => mirror.shows(leases(5)));
     await waitFor('synced', () => source.status().state === 'synced');
+    await waitFor('synced', () => loyal.status().state === 'synced');
   } finally {
     await stop();
+    await stopLoyal();
     await etcd.stop();
   }
 });

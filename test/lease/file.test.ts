@@ -36,8 +36,8 @@ describe('a lease file', () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  function watch(poll?: number): void {
-    source = createFileSource({ path, log: book.log, poll });
+  function watch(poll?: number, doubt?: number): void {
+    source = createFileSource({ path, log: book.log, poll, doubt });
     stop = source.watch(mirror);
   }
   const shows = (last: number) =>
@@ -156,9 +156,11 @@ describe('a lease file', () => {
   test('half written is not reported if the rest follows', async () => {
     const [half, rest] = [text(3).slice(0, 20), text(3).slice(20)];
     writeFileSync(path, text(2));
-    watch(NEVER);
+    watch(20, NEVER);
     await shows(2);
     writeFileSync(path, half);
+    const end = performance.now() + 100;
+    await waitFor('time for a look at the half', () => performance.now() > end);
     writeFileSync(path, rest, { flag: 'a' });
     await shows(3);
     assert.deepEqual(book.warnings(), []);
