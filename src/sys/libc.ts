@@ -12,7 +12,6 @@ export const PROTOTYPES = {
   ioctl: 'int ioctl(int fd, unsigned long request, void *argument)',
   ioctlValue: 'int ioctl(int fd, unsigned long request, unsigned long value)',
   eventfd: 'int eventfd(unsigned int initial, int flags)',
-  read: 'int read(int fd, void *buffer, size_t count)',
   poll: 'int poll(void *fds, unsigned long count, int timeout)',
   readv: 'int readv(int fd, void *iovec, int count)',
   writev: 'int writev(int fd, void *iovec, int count)',
@@ -39,7 +38,6 @@ export interface Libc {
   /** ioctl(2) of the kind whose third argument is a number, not a pointer. */
   ioctlValue(fd: number, request: number, value: number): number;
   eventfd(initial: number, flags: number): number;
-  read(fd: number, buffer: Pointer, count: number): number;
   poll(fds: Pointer, count: number, timeout: number): number;
   readv(fd: number, iovec: Pointer, count: number): number;
   writev(fd: number, iovec: Pointer, count: number): number;
