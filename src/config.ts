@@ -1,4 +1,4 @@
-import { OPTIONS, type OptionRow } from './config/options.ts';
+import { type Daemon, OPTIONS, type OptionRow, optionsOf } from './config/options.ts';
 import { didYouMean, Refused } from './config/values.ts';
 import { formatPrefix4, prefixContains } from './wire/address.ts';
 
@@ -16,7 +16,7 @@ export class ConfigError extends Error {
 type Table = typeof OPTIONS;
 export type OptionKey = keyof Table;
 
-/** All options with a value each; frozen. */
+/** All options with a value each, those of other commands at their defaults; frozen. */
 export type Config = {
   readonly [Key in OptionKey]: Table[Key] extends OptionRow<infer Value> ? Value : never;
 };
@@ -34,21 +34,26 @@ export function environmentName(name: string, product = 'WEFT'): string {
 
 /**
  * Options by precedence: flag, then WEFT_*, then FLANNELD_*, then default. An empty variable counts
- * as not set, as in flannel.
+ * as not set, as in flannel; variables of other commands' options are passed over, so that one
+ * environment file serves them all.
  * @param faults found before, on the command line; told together with those found here
  * @throws ConfigError with every fault
  */
 export function readConfig(
+  daemon: Daemon,
   given: GivenOptions,
   environment: NodeJS.ProcessEnv,
   faults: readonly string[] = [],
 ): Config {
   const found = [...faults, ...unknownVariables(environment)];
-  const config: Record<string, unknown> = {};
-  for (const [key, entry] of Object.entries(OPTIONS) as [string, OptionRow<unknown>][]) {
+  const config = Object.fromEntries<unknown>(
+    Object.entries(OPTIONS).map(([key, { fallback }]) => [key, fallback]),
+  );
+  const set = new Set<string>();
+  for (const [key, entry] of optionsOf(daemon)) {
     const source = textsOf(entry, given, environment);
-    config[key] = entry.fallback;
     if (source === undefined) continue;
+    set.add(key);
     try {
       config[key] = entry.parse(source.texts);
     } catch (error) {
@@ -57,8 +62,7 @@ export function readConfig(
     }
   }
   const whole = Object.freeze(config) as unknown as Config;
-  const isSet = (key: OptionKey) => textsOf(OPTIONS[key], given, environment) !== undefined;
-  found.push(...contradictions(whole, isSet));
+  found.push(...contradictions(whole, (key) => set.has(key)));
   if (found.length > 0) throw new ConfigError(found);
   return whole;
 }

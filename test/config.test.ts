@@ -8,7 +8,7 @@ import { FEATURES } from '../src/dataplane/messages.ts';
 /** `{ port: '1' }` → what the command line hands over. */
 function read(given: Record<string, string | string[]>, environment: NodeJS.ProcessEnv = {}) {
   const texts = Object.entries(given).map(([name, text]) => [name, [text].flat()]);
-  return readConfig(Object.fromEntries(texts) as GivenOptions, environment);
+  return readConfig('dataplane', Object.fromEntries(texts) as GivenOptions, environment);
 }
 
 function faultsOf(given: Record<string, string | string[]>, environment: NodeJS.ProcessEnv = {}) {

@@ -1,10 +1,31 @@
 import { Command, Option } from 'commander';
-import { OPTIONS, type OptionRow } from '../config/options.ts';
+import { type Daemon, type OptionRow, optionsOf } from '../config/options.ts';
 import { didYouMean } from '../config/values.ts';
-import { environmentName, type GivenOptions, optionName } from '../config.ts';
+import {
+  type Config,
+  environmentName,
+  type GivenOptions,
+  optionName,
+  readConfig,
+} from '../config.ts';
 import { EXIT_HELP } from './exit.ts';
 
-const rows: readonly OptionRow<unknown>[] = Object.values(OPTIONS);
+/**
+ * Makes one command of `weft`. Its action leaves the exit code with `end`; what it throws is told by
+ * `explainEnd`.
+ */
+export type MakeCommand = (
+  environment: NodeJS.ProcessEnv,
+  end: (exitCode: number) => void,
+) => Command;
+
+/** What the help of a long-lived command says. */
+export interface DaemonHelp {
+  readonly name: Daemon;
+  readonly summary: string;
+  readonly description: string;
+  readonly examples: string;
+}
 
 const ENVIRONMENT_HELP = `Environment:
   Each option may come from the environment instead: --metrics-listen is ${environmentName(
@@ -13,42 +34,35 @@ const ENVIRONMENT_HELP = `Environment:
   Options marked * are also read under flannel's name, FLANNELD_..., where WEFT_... is not set.
   Flags win over the environment.`;
 
-const EXAMPLES = `Examples:
-  weft dataplane                                     beside an agent that writes subnet.env
-  weft dataplane --etcd-endpoints http://10.0.0.1:2379,http://10.0.0.2:2379
-  weft dataplane --network 10.244.0.0/16 --subnet 10.244.1.0/24 --leases leases.json
-      with leases.json like {"10.244.2.0-24": {"PublicIP": "192.0.2.2"}}`;
-
-/** What one command line asks for. */
-export interface Asked {
-  readonly given: GivenOptions;
-  /** Unknown options and stray words, each as a sentence. */
-  readonly faults: readonly string[];
-}
-
-/** The `dataplane` command with every option of the table; `action` gets what was typed. */
-export function dataplaneCommand(action: (asked: Asked) => Promise<void>): Command {
-  const command = new Command('dataplane')
-    .summary('forward packets between flannel0 and UDP')
-    .description(
-      "Forwards packets between the TUN device flannel0 and UDP, as flannel's udp backend does.\n" +
-        'Runs beside any control agent: it needs a source of leases and its own subnet.',
-    )
-    // Collected below, so that all faults are told at once.
-    .allowUnknownOption()
-    .allowExcessArguments()
-    .addHelpText('after', `\n${ENVIRONMENT_HELP}\n\n${EXAMPLES}\n\n${EXIT_HELP}`);
-  for (const row of rows) command.addOption(toOption(row));
-  command.helpOption('-h, --help', 'show this help');
-  return command.action(() => action({ given: givenOf(command), faults: strays(command.args) }));
+/** A command with every option that the table gives it; `live` runs it to its exit code. */
+export function daemonCommand(
+  { name, summary, description, examples }: DaemonHelp,
+  live: (config: Config) => Promise<number>,
+): MakeCommand {
+  return (environment, end) => {
+    const command = new Command(name)
+      .summary(summary)
+      .description(description)
+      // Collected below, so that all faults are told at once.
+      .allowUnknownOption()
+      .allowExcessArguments()
+      .addHelpText('after', `\n${ENVIRONMENT_HELP}\n\nExamples:\n${examples}\n\n${EXIT_HELP}`);
+    const rows = optionsOf(name).map(([, row]) => row);
+    for (const row of rows) command.addOption(toOption(row));
+    command.helpOption('-h, --help', 'show this help');
+    return command.action(async () => {
+      const faults = strays(name, rows, command.args);
+      end(await live(readConfig(name, givenOf(command), environment, faults)));
+    });
+  };
 }
 
 function toOption(row: OptionRow<unknown>): Option {
   const mark = row.flannel === true ? ' *' : '';
-  const option = new Option(row.flags, `${row.help}${shownDefault(row)}${mark}`);
-  if (row.flags.includes('<')) {
-    option.argParser((text: string, before: string[] | undefined) => [...(before ?? []), text]);
-  }
+  // Go's flag package takes `--switch=false`, which is the only way to turn one off.
+  const flags = row.flags.includes('<') ? row.flags : `${row.flags} [bool]`;
+  const option = new Option(flags, `${row.help}${shownDefault(row)}${mark}`);
+  option.argParser((text: string, before: string[] | undefined) => [...(before ?? []), text]);
   return option.helpGroup(`${row.group}:`);
 }
 
@@ -69,7 +83,11 @@ function givenOf(command: Command): GivenOptions {
 }
 
 /** Words that no option took. The word after an unknown option is most likely its value. */
-function strays(words: readonly string[]): string[] {
+function strays(
+  daemon: Daemon,
+  rows: readonly OptionRow<unknown>[],
+  words: readonly string[],
+): string[] {
   const known = rows.map((row) => `--${optionName(row)}`);
   const faults: string[] = [];
   let afterUnknown = false;
@@ -77,9 +95,9 @@ function strays(words: readonly string[]): string[] {
     const isOption = word.startsWith('-') && word !== '-';
     if (isOption) {
       const name = word.split('=')[0]!;
-      faults.push(`${name} is no option of weft dataplane${didYouMean(name, known)}`);
+      faults.push(`${name} is no option of weft ${daemon}${didYouMean(name, known)}`);
     } else if (!afterUnknown) {
-      faults.push(`'${word}' is left over: weft dataplane takes options only`);
+      faults.push(`'${word}' is left over: weft ${daemon} takes options only`);
     }
     afterUnknown = isOption && !word.includes('=');
   }

@@ -3,11 +3,27 @@ import type { Config } from '../config.ts';
 import { createLog, type Logger } from '../log.ts';
 import { serveHttp } from '../observe/http.ts';
 import { createMetrics, unhealthyPumps } from '../observe/metrics.ts';
+import { daemonCommand } from './arguments.ts';
 import { readVersions } from './build.ts';
 import { EXIT, tell } from './exit.ts';
 
+export const dataplaneCommand = daemonCommand(
+  {
+    name: 'dataplane',
+    summary: 'forward packets between flannel0 and UDP',
+    description:
+      "Forwards packets between the TUN device flannel0 and UDP, as flannel's udp backend does.\n" +
+      'Runs beside any control agent: it needs a source of leases and its own subnet.',
+    examples: `  weft dataplane                     beside an agent that writes subnet.env
+  weft dataplane --etcd-endpoints http://10.0.0.1:2379,http://10.0.0.2:2379
+  weft dataplane --network 10.244.0.0/16 --subnet 10.244.1.0/24 --leases leases.json
+      with leases.json like {"10.244.2.0-24": {"PublicIP": "192.0.2.2"}}`,
+  },
+  runDataplane,
+);
+
 /** Runs `weft dataplane` until a signal or a fault; the latter is thrown. */
-export async function runDataplane(config: Config): Promise<number> {
+async function runDataplane(config: Config): Promise<number> {
   const { log, writeErrors } = createLog({ level: config.logLevel, format: config.logFormat });
   const dataplane = new Dataplane(config, log);
   const metrics = createMetrics({

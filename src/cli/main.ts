@@ -1,9 +1,11 @@
 import { Command, CommanderError } from 'commander';
-import { readConfig } from '../config.ts';
-import { dataplaneCommand } from './arguments.ts';
+import type { MakeCommand } from './arguments.ts';
 import { readVersions } from './build.ts';
-import { runDataplane } from './dataplane.ts';
+import { dataplaneCommand } from './dataplane.ts';
 import { EXIT, EXIT_HELP, explainEnd, tell } from './exit.ts';
+
+/** In the order of the help. */
+const COMMANDS: readonly MakeCommand[] = [dataplaneCommand];
 
 /**
  * Runs one command of weft to its end.
@@ -15,16 +17,16 @@ export async function main(
   environment: NodeJS.ProcessEnv,
 ): Promise<number> {
   let code: number = EXIT.ordered;
-  const dataplane = dataplaneCommand(async ({ given, faults }) => {
-    code = await runDataplane(readConfig(given, environment, faults));
-  });
   const program = new Command('weft')
     .description("flannel's UDP overlay, rebuilt for throughput")
     .version(readVersions().version, '-V, --version', 'show the version')
     .helpOption('-h, --help', 'show this help')
-    .addHelpText('after', `\n'weft <command> --help' lists its options.\n\n${EXIT_HELP}`)
-    .addCommand(dataplane);
-  for (const command of [program, dataplane]) {
+    .addHelpText('after', `\n'weft <command> --help' lists its options.\n\n${EXIT_HELP}`);
+  const end = (exitCode: number) => {
+    code = exitCode;
+  };
+  for (const make of COMMANDS) program.addCommand(make(environment, end));
+  for (const command of [program, ...program.commands]) {
     // Commander writes its errors itself; ours all come out of one place, in one form.
     command.exitOverride().configureOutput({ outputError: () => {} });
   }

@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import { type Prefix4, parseAddress4, parsePrefix4 } from '../wire/address.ts';
 
 /** Why a text is no value of an option; follows the option's name in the message. */
@@ -64,6 +65,11 @@ export const listen = one((value): Listen => {
   const host = value.slice(0, Math.max(colon, 0)).replace(/^\[(.*)\]$/, '$1');
   if (host === '') throw new Refused(`is ADDRESS:PORT like 127.0.0.1:8286, not '${value}'`);
   return Object.freeze({ host, port: readInteger(value.slice(colon + 1), 0, 65_535) });
+});
+
+export const host = one((value): string => {
+  if (isIP(value) === 0) throw new Refused(`is an address to listen on, not '${value}'`);
+  return value;
 });
 
 export function regexes(values: readonly string[]): readonly RegExp[] {

@@ -28,7 +28,8 @@ describe("the node's settings", () => {
   });
   afterEach(() => rmSync(folder, { recursive: true }));
 
-  const configure = (given: GivenOptions = { 'subnet-file': [path] }) => readConfig(given, {});
+  const configure = (given: GivenOptions = { 'subnet-file': [path] }) =>
+    readConfig('dataplane', given, {});
   const read = (given?: GivenOptions) =>
     settings.readNodeSettings(configure(given), readiness, log, stop.signal);
 

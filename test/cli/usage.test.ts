@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import test, { describe } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { OPTIONS } from '../../src/config/options.ts';
+import { OPTIONS, optionsOf } from '../../src/config/options.ts';
 import { environmentName, optionName } from '../../src/config.ts';
 import { attempt } from '../support/process.ts';
 
@@ -32,7 +32,7 @@ describe('weft', () => {
     const { status, stdout } = weft('dataplane', '--help');
     assert.equal(status, 0);
     const text = stdout.replace(/\s+/g, ' ');
-    for (const row of Object.values(OPTIONS)) assert.ok(text.includes(row.flags), row.flags);
+    for (const [, row] of optionsOf('dataplane')) assert.ok(text.includes(row.flags), row.flags);
     for (const part of ['(default: 8285)', '(default: 127.0.0.1:8286)', 'WEFT_METRICS_LISTEN']) {
       assert.ok(text.includes(part), part);
     }
