@@ -11,8 +11,8 @@ import {
 import { EXIT_HELP } from './exit.ts';
 
 /**
- * Makes one command of `weft`. Its action leaves the exit code with `end`; what it throws is told by
- * `explainEnd`.
+ * Makes one command of `weft`. Its action leaves the exit code with `end`; what it throws is told
+ * by `explainEnd`.
  */
 export type MakeCommand = (
   environment: NodeJS.ProcessEnv,
