@@ -1,6 +1,9 @@
 import type { Config } from '../config.ts';
-import { createEtcdSource } from '../lease/etcd.ts';
+import { createEtcdSource } from '../lease/etcd/source.ts';
 import { createFileSource } from '../lease/file.ts';
+
+export type { LeaseRegistry } from '../lease/registry.ts';
+
 import type { LeaseSource } from '../lease/source.ts';
 import type { Logger } from '../log.ts';
 

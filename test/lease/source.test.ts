@@ -1,7 +1,7 @@
 import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createEtcdSource } from '../../src/lease/etcd.ts';
+import { createEtcdSource } from '../../src/lease/etcd/source.ts';
 import { createFileSource } from '../../src/lease/file.ts';
 import { openCutLine } from '../support/cut-line.ts';
 import { type Etcd, startEtcd } from '../support/etcd.ts';

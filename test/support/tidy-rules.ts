@@ -132,7 +132,8 @@ function innermost(spans: readonly Span[], line: number): Span | undefined {
 const LEAKS: readonly RegExp[] = [
   new RegExp(`\\b(?:${'TO'}DO|${'FIX'}ME|${'XX'}X)\\b`),
   new RegExp(`/${'work'}/|/${'root'}/|/${'home'}/\\w`),
-  new RegExp(`${'regis'}try\\.|${'art'}ifactory|deb\\.${'debian'}\\.org`),
+  new RegExp(`//${'regis'}try\\.|${'regis'}try\\.[\\w-]+\\.\\w|${'art'}ifactory`),
+  new RegExp(`deb\\.${'debian'}\\.org`),
   new RegExp(`\\bissue ${'#'}?\\d|\\b${'pull'} request`, 'i'),
   new RegExp(`\\b(?:${'clau'}de|${'chat'}gpt|${'LL'}M|language ${'mod'}el)\\b`, 'i'),
 ];

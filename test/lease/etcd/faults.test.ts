@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
-import { createEtcdSource } from '../../src/lease/etcd.ts';
-import { EtcdError, EtcdLine } from '../../src/lease/etcd-client.ts';
-import { checkEtcdOptions, type EtcdTiming } from '../../src/lease/etcd-options.ts';
-import type { LeaseSource, StopWatching } from '../../src/lease/source.ts';
-import { type CutLine, openCutLine } from '../support/cut-line.ts';
-import { type Etcd, startEtcd } from '../support/etcd.ts';
-import { waitFor } from '../support/waitfor.ts';
-import { LogBook, Mirror } from './mirror.ts';
+import { EtcdLine } from '../../../src/lease/etcd/client.ts';
+import { EtcdError } from '../../../src/lease/etcd/errors.ts';
+import { checkEtcdOptions, type EtcdTiming } from '../../../src/lease/etcd/options.ts';
+import { createEtcdSource } from '../../../src/lease/etcd/source.ts';
+import type { LeaseSource, StopWatching } from '../../../src/lease/source.ts';
+import { type CutLine, openCutLine } from '../../support/cut-line.ts';
+import { type Etcd, startEtcd } from '../../support/etcd.ts';
+import { waitFor } from '../../support/waitfor.ts';
+import { LogBook, Mirror } from '../mirror.ts';
 
 const VALUE = '{"PublicIP":"192.0.2.2","PublicIPv6":null}';
 const OTHER = '{"PublicIP":"192.0.2.3","PublicIPv6":null}';

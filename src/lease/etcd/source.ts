@@ -1,12 +1,13 @@
-import { setTimeout as pause } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import { EtcdError, EtcdLine } from './etcd-client.ts';
-import type { EtcdEndpoint, EtcdOptions, EtcdSettings } from './etcd-options.ts';
-import { checkEtcdOptions } from './etcd-options.ts';
-import type { NetworkReading } from './network.ts';
-import { parseNetworkConfig } from './network.ts';
-import type { LeaseSink, LeaseSource, SourceStatus, StopWatching } from './source.ts';
-import { SourceStanding } from './source.ts';
+import type { NetworkReading } from '../network.ts';
+import { parseNetworkConfig } from '../network.ts';
+import type { LeaseSink, LeaseSource, SourceStatus, StopWatching } from '../source.ts';
+import { SourceStanding } from '../source.ts';
+import { EtcdLine } from './client.ts';
+import { EtcdError } from './errors.ts';
+import { runCallback, useLines } from './lines.ts';
+import type { EtcdEndpoint, EtcdOptions, EtcdSettings } from './options.ts';
+import { checkEtcdOptions } from './options.ts';
 
 export interface EtcdSourceOptions extends EtcdOptions {
   readonly log: Logger;
@@ -81,82 +82,41 @@ class EtcdSource implements LeaseSource {
   }
 }
 
-/** The endless chase after the leases, for one sink: line after line, with pauses in between. */
+/** The endless chase after the leases, for one sink. */
 class Pursuit {
   readonly #settings: EtcdSettings;
   readonly #standing: SourceStanding;
   readonly #sink: LeaseSink;
   readonly #stopped = new AbortController();
-  #line: EtcdLine | undefined;
-  /** Any one of the endpoints, so that a thousand nodes do not all begin with the same. */
-  #next: number;
-  #backoff: number;
 
   constructor(settings: EtcdSettings, standing: SourceStanding, sink: LeaseSink) {
     this.#settings = settings;
     this.#standing = standing;
     this.#sink = sink;
-    this.#next = Math.floor(Math.random() * settings.endpoints.length);
-    this.#backoff = settings.timing.backoffLeast;
   }
 
   stop(): void {
     this.#stopped.abort();
-    this.#line?.close();
   }
 
   async run(): Promise<void> {
-    const { signal } = this.#stopped;
-    const { backoffLeast, backoffMost } = this.#settings.timing;
-    while (!signal.aborted) {
-      const began = performance.now();
-      try {
-        await this.#follow();
-      } catch (error) {
-        // Anything else is a mistake of ours, and must not be retried for ever in silence.
-        if (!(error instanceof EtcdError)) throw error;
-        if (!signal.aborted) this.#standing.failed(error.kind, error.message);
-      }
-      // A line that held for a while makes the next trouble a new one.
-      if (performance.now() - began > 2 * backoffMost) this.#backoff = backoffLeast;
-      // Up to half of the pause is left to chance, or all nodes would come back at once.
-      await pause(this.#backoff * (0.5 + Math.random() / 2), null, { signal }).catch(() => null);
-      this.#backoff = Math.min(2 * this.#backoff, backoffMost);
-    }
+    const failed = ({ kind, message }: EtcdError) => this.#standing.failed(kind, message);
+    await useLines(this.#settings, this.#stopped.signal, (line) => this.#follow(line), failed);
   }
 
   /** One line from its opening to its failure. */
-  async #follow(): Promise<never> {
-    const { endpoints, leaseFolder } = this.#settings;
-    const endpoint = endpoints[this.#next % endpoints.length] as EtcdEndpoint;
-    this.#next += 1;
-    const line = await EtcdLine.create(this.#settings, endpoint);
-    this.#line = line;
-    try {
-      if (this.#stopped.signal.aborted) throw new EtcdError('ended', 'stopped');
-      await line.login();
-      const { entries, revision } = await line.list(leaseFolder);
-      this.#deliver(() => this.#sink.snapshot(entries));
-      this.#standing.delivered();
-      return await line.watch(leaseFolder, revision, {
-        created: () => this.#deliver(() => this.#standing.synced(entries.length)),
-        changes: (changes) => this.#deliver(() => this.#sink.changes(changes)),
-      });
-    } finally {
-      this.#line = undefined;
-      line.close();
-    }
+  async #follow(line: EtcdLine): Promise<never> {
+    const { leaseFolder } = this.#settings;
+    const { entries, revision } = await line.list(leaseFolder);
+    this.#deliver(() => this.#sink.snapshot(entries));
+    this.#standing.delivered();
+    return await line.watch(leaseFolder, revision, {
+      created: () => this.#deliver(() => this.#standing.synced(entries.length)),
+      changes: (changes) => this.#deliver(() => this.#sink.changes(changes)),
+    });
   }
 
   #deliver(work: () => void): void {
-    if (this.#stopped.signal.aborted) return;
-    try {
-      work();
-    } catch (mistake) {
-      // Out of gRPC's reach, which would take it for a broken line.
-      setImmediate(() => {
-        throw mistake;
-      });
-    }
+    if (!this.#stopped.signal.aborted) runCallback(work);
   }
 }

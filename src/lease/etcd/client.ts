@@ -1,40 +1,16 @@
-import type { Etcd3, IOptions, IWatchResponse } from 'etcd3';
-import type { EtcdEndpoint, EtcdSecrets, EtcdSettings } from './etcd-options.ts';
-import { readEtcdSecrets } from './etcd-options.ts';
-import type { LeaseChange, LeaseEntry } from './source.ts';
+import type { Etcd3, IOptions, IWatchRequest, IWatchResponse } from 'etcd3';
+import type { LeaseChange, LeaseEntry } from '../source.ts';
+import { EtcdError, type EtcdTrouble, explain } from './errors.ts';
+import type { EtcdEndpoint, EtcdSecrets, EtcdSettings } from './options.ts';
+import { readEtcdSecrets } from './options.ts';
 
 /**
- * One line to one etcd member, the only user of the etcd3 package. Of etcd3 we take the generated
+ * One line to one etcd member, the only door to the etcd3 package. Of etcd3 we take the generated
  * calls, TLS and the connection; its retries, circuit breaker, login cache and Watcher are left
  * aside, because the Watcher drops a watch at compaction and resumes by itself where we must list
  * again. A line is used until its first failure and then thrown away, login and all: there is one
  * way back from every trouble, and it is the way in.
  */
-
-/** What went wrong, coarse enough to log once a kind. */
-export type EtcdTrouble =
-  | 'unreachable'
-  | 'silent'
-  | 'tls'
-  | 'login'
-  | 'permission'
-  | 'no_leader'
-  | 'compacted'
-  | 'too_large'
-  | 'files'
-  | 'ended'
-  | 'other';
-
-/** An operation on etcd that failed; always worth a retry, for all of these can be mended there. */
-export class EtcdError extends Error {
-  readonly kind: EtcdTrouble;
-
-  constructor(kind: EtcdTrouble, message: string) {
-    super(message);
-    this.name = 'EtcdError';
-    this.kind = kind;
-  }
-}
 
 /** Every key of a folder at one revision of the store. */
 export interface EtcdList {
@@ -47,6 +23,28 @@ export interface EtcdWatch {
   created(): void;
   /** The events of one answer, in order. */
   changes(changes: readonly LeaseChange[]): void;
+}
+
+/** One key as it lies in etcd. */
+export interface EtcdKey {
+  readonly value: string;
+  /** The etcd lease that it goes with, as decimal text; "0" where it stays for ever. */
+  readonly lease: string;
+  /** Revision of its latest write. */
+  readonly revision: number;
+}
+
+/** A key at one revision of the store; null where there is none. */
+export interface EtcdReading {
+  readonly found: EtcdKey | null;
+  readonly revision: number;
+}
+
+export interface EtcdKeyWatch {
+  /** The key was written, or deleted at `revision`; in order. */
+  changed(found: EtcdKey | null, revision: number): void;
+  /** Ends the watch, which then rejects like any other. */
+  readonly signal: AbortSignal;
 }
 
 /** Keys a page of a list. 2,000 leases are some 300 kB: few calls for many nodes, none big. */
@@ -64,8 +62,11 @@ const NO_POLICY = {
 /** The part of a gRPC call that is of use here. */
 interface Call {
   cancel(): void;
-  on(event: 'status', listener: () => void): unknown;
+  on(event: 'status', listener: (status: { code: number; details: string }) => void): unknown;
 }
+
+/** gRPC's UNAUTHENTICATED. */
+const UNAUTHENTICATED = 16;
 
 let linesOpened = 0;
 
@@ -76,6 +77,7 @@ export class EtcdLine {
   readonly #password: string | undefined;
   readonly #calls = new Set<Call>();
   #token: string | undefined;
+  #refused = false;
 
   /** Makes a line; nothing is sent before the first call. @throws EtcdError */
   static async create(settings: EtcdSettings, endpoint: EtcdEndpoint): Promise<EtcdLine> {
@@ -109,8 +111,8 @@ export class EtcdLine {
     const password = this.#password;
     if (username === undefined || password === undefined) return;
     try {
-      const call = this.#client.auth.authenticate({ name: username, password });
-      this.#token = (await this.#ask(call)).token;
+      const login = { name: username, password };
+      this.#token = (await this.ask(({ auth }) => auth.authenticate(login))).token;
     } catch (error) {
       // As etcd's own client does: a user given to a server without users does no harm.
       if (!(error as Error).message.includes('authentication is not enabled')) throw error;
@@ -119,8 +121,13 @@ export class EtcdLine {
 
   /** The value of one key, or null where there is none. @throws EtcdError */
   async get(key: string): Promise<string | null> {
-    const { kvs } = await this.#ask(this.#client.kv.range({ key: Buffer.from(key) }));
-    return kvs[0]?.value.toString() ?? null;
+    return (await this.read(key)).found?.value ?? null;
+  }
+
+  /** One key with all that etcd says of it. @throws EtcdError */
+  async read(key: string): Promise<EtcdReading> {
+    const { kvs, header } = await this.ask(({ kv }) => kv.range({ key: Buffer.from(key) }));
+    return { found: keyOf(kvs[0]), revision: Number(header.revision) };
   }
 
   /** All keys below `folder`, relative to it, as of one revision. @throws EtcdError */
@@ -132,7 +139,7 @@ export class EtcdLine {
     for (;;) {
       const request = { key, range_end: endOf(folder), limit, revision };
       try {
-        const page = await this.#ask(this.#client.kv.range(request));
+        const page = await this.ask(({ kv }) => kv.range(request));
         // Later pages are asked for at the first one's revision, or the list would be torn.
         if (revision === '0') revision = page.header.revision;
         for (const found of page.kvs) entries.push(entryOf(found, folder));
@@ -147,39 +154,74 @@ export class EtcdLine {
   }
 
   /** Delivers what happens below `folder` after `revision`, until something fails. */
-  async watch(folder: string, revision: string, sink: EtcdWatch): Promise<never> {
-    const stream = await this.#ask(this.#client.watchClient.watch());
+  watch(folder: string, revision: string, sink: EtcdWatch): Promise<never> {
+    const range = { key: Buffer.from(folder), range_end: endOf(folder) };
+    return this.#watch(range, revision, (response) => {
+      if (response.created) sink.created();
+      if (response.events.length > 0) sink.changes(changesOf(response, folder));
+    });
+  }
+
+  /** Delivers what happens to exactly one key after `revision`, until something fails. */
+  watchKey(key: string, revision: number, sink: EtcdKeyWatch): Promise<never> {
+    const hear = ({ events }: IWatchResponse) => {
+      for (const { type, kv } of events) {
+        const found = isDelete(type) ? null : keyOf(kv);
+        sink.changed(found, Number(kv.mod_revision));
+      }
+    };
+    return this.#watch({ key: Buffer.from(key) }, String(revision), hear, sink.signal);
+  }
+
+  async #watch(
+    range: { key: Buffer; range_end?: Buffer },
+    revision: string,
+    hear: (response: IWatchResponse) => void,
+    signal?: AbortSignal,
+  ): Promise<never> {
+    const stream = await this.ask(({ watchClient }) => watchClient.watch());
+    const { call } = this.#settings.timing;
     return new Promise((_, reject) => {
       const fail = (error: EtcdError) => {
         clearTimeout(timer);
+        signal?.removeEventListener('abort', end);
         stream.cancel();
         reject(error);
       };
-      const silence = `answered no watch within ${this.#settings.timing.call} ms`;
-      const timer = setTimeout(
-        () => fail(this.#error('silent', silence)),
-        this.#settings.timing.call,
-      );
-      stream.on('error', (error) => fail(this.#explain(error)));
-      stream.on('end', () => fail(this.#error('ended', 'ended the watch')));
+      const end = () => fail(this.error('ended', 'is no longer watched'));
+      const late = () => fail(this.error('silent', `answered no watch within ${call} ms`));
+      const timer = setTimeout(late, call);
+      stream.on('error', (error) => fail(this.explain(error)));
+      stream.on('end', () => fail(this.error('ended', 'ended the watch')));
       stream.on('data', (response) => {
         if (response.canceled) return fail(this.#canceled(response));
-        if (response.created) {
-          clearTimeout(timer);
-          sink.created();
-        }
-        if (response.events.length > 0) sink.changes(changesOf(response, folder));
+        if (response.created) clearTimeout(timer);
+        if (signal?.aborted !== true) hear(response);
       });
-      stream.write({
-        create_request: {
-          key: Buffer.from(folder),
-          range_end: endOf(folder),
-          start_revision: String(BigInt(revision) + 1n),
-          progress_notify: true,
-          fragment: true,
-        },
-      });
+      signal?.addEventListener('abort', end, { once: true });
+      if (signal?.aborted) end();
+      else stream.write(watchRequest(range, revision));
     });
+  }
+
+  /** Makes one call; whatever fails becomes an EtcdError that names the endpoint. */
+  async ask<T>(call: (client: Etcd3) => Promise<T>): Promise<T> {
+    try {
+      return await call(this.#client);
+    } catch (error) {
+      throw this.explain(error as Error);
+    }
+  }
+
+  /** An error of etcd's or gRPC's in words for an operator. */
+  explain(error: Error): EtcdError {
+    const { kind, what } = explain(error.message);
+    return this.error(kind, what);
+  }
+
+  /** What the endpoint did wrong; the sentence begins with its name. */
+  error(kind: EtcdTrouble, what: string): EtcdError {
+    return new EtcdError(kind, `${this.#endpoint.url} ${what}`);
   }
 
   /** Ends all calls and the connection; whoever waits for one of them gets an EtcdError. */
@@ -213,75 +255,26 @@ export class EtcdLine {
   #begin<
     T extends { metadata: { clone(): { set(name: string, value: string): void } }; call: Call },
   >(given: T): T {
+    // etcd3 repeats a call whose login ran out, at once and for ever; here the line ends instead.
+    if (this.#refused) throw new Error('invalid auth token');
     const metadata = given.metadata.clone();
     metadata.set('hasleader', 'true');
     if (this.#token !== undefined) metadata.set('token', this.#token);
     this.#calls.add(given.call);
-    given.call.on('status', () => this.#calls.delete(given.call));
+    given.call.on('status', ({ code, details }) => {
+      this.#calls.delete(given.call);
+      if (code === UNAUTHENTICATED && details.includes('invalid auth token')) this.#refused = true;
+    });
     return { ...given, metadata };
-  }
-
-  async #ask<T>(answer: Promise<T>): Promise<T> {
-    try {
-      return await answer;
-    } catch (error) {
-      throw this.#explain(error as Error);
-    }
   }
 
   #canceled({ compact_revision: compacted, cancel_reason: reason }: IWatchResponse): EtcdError {
     if (BigInt(compacted) > 0n) {
-      return this.#error('compacted', `has compacted the history up to revision ${compacted}`);
+      return this.error('compacted', `has compacted the history up to revision ${compacted}`);
     }
-    return this.#explain(new Error(reason));
-  }
-
-  /** gRPC and etcd tell their errors apart by text alone once etcd3 has passed them on. */
-  #explain(error: Error): EtcdError {
-    const text = error.message
-      .replace(/^.*Last error: (Error: )?/, '')
-      .replace(/\.? *Resolution note: *$/, '')
-      .replace(/ \([0-9T:.-]+Z\)$/, '');
-    for (const { kind, sign, cure } of EXPLANATIONS) {
-      if (sign.test(text)) return this.#error(kind, `${cure}: ${text}`);
-    }
-    return this.#error('other', `failed: ${text}`);
-  }
-
-  #error(kind: EtcdTrouble, what: string): EtcdError {
-    return new EtcdError(kind, `${this.#endpoint.url} ${what}`);
+    return this.explain(new Error(reason));
   }
 }
-
-const EXPLANATIONS: readonly { kind: EtcdTrouble; sign: RegExp; cure: string }[] = [
-  {
-    kind: 'compacted',
-    sign: /required revision has been compacted/,
-    cure: 'compacted while listing',
-  },
-  { kind: 'login', sign: /invalid user ID or password/, cure: 'refuses the user or the password' },
-  { kind: 'login', sign: /invalid auth token/, cure: 'refuses the login' },
-  {
-    kind: 'permission',
-    sign: /permission denied|user name is empty/i,
-    cure: 'lets this user not read the leases; grant it read on the prefix',
-  },
-  { kind: 'no_leader', sign: /no leader/, cure: 'has lost its cluster' },
-  { kind: 'too_large', sign: /larger than max/, cure: 'has an entry that is too large' },
-  {
-    kind: 'tls',
-    sign: /certificate|SSL|TLS|ERR_TLS|altname|wrong version number/i,
-    cure: 'and we do not agree on TLS; check --etcd-cafile, --etcd-certfile and https://',
-  },
-  { kind: 'silent', sign: /DEADLINE_EXCEEDED|keepalive|ping timeout/i, cure: 'does not answer' },
-  {
-    // How a server that speaks TLS ends a plain connection.
-    kind: 'unreachable',
-    sign: /Failed to connect/,
-    cure: 'cannot be reached; if it speaks TLS, write https://',
-  },
-  { kind: 'unreachable', sign: /UNAVAILABLE|ECONN|ENOTFOUND|EHOST/, cure: 'cannot be reached' },
-];
 
 function readSecrets(settings: EtcdSettings): EtcdSecrets {
   try {
@@ -291,10 +284,23 @@ function readSecrets(settings: EtcdSettings): EtcdSecrets {
   }
 }
 
+function watchRequest(range: { key: Buffer; range_end?: Buffer }, revision: string): IWatchRequest {
+  const start = String(BigInt(revision) + 1n);
+  const wishes = { progress_notify: true, fragment: true };
+  return { create_request: { ...range, ...wishes, start_revision: start } };
+}
+
 interface KeyValue {
   readonly key: Buffer;
   readonly value: Buffer;
+  readonly lease: string;
   readonly mod_revision: string;
+}
+
+function keyOf(found: KeyValue | undefined): EtcdKey | null {
+  if (found === undefined) return null;
+  const { value, lease, mod_revision: revision } = found;
+  return { value: value.toString(), lease, revision: Number(revision) };
 }
 
 function entryOf({ key, value, mod_revision: revision }: KeyValue, folder: string): LeaseEntry {
@@ -308,10 +314,14 @@ function nameOf(key: Buffer, folder: string): string {
 
 function changesOf({ events }: IWatchResponse, folder: string): LeaseChange[] {
   return events.map(({ type, kv }) =>
-    type.toUpperCase() === 'DELETE'
+    isDelete(type)
       ? { kind: 'delete', key: nameOf(kv.key, folder) }
       : { kind: 'put', entry: entryOf(kv, folder) },
   );
+}
+
+function isDelete(type: string): boolean {
+  return type.toUpperCase() === 'DELETE';
 }
 
 /** The first key after all that begin with `folder`, which ends in "/": etcd's prefix range. */

@@ -2,7 +2,7 @@ import { X509Certificate } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import { posix } from 'node:path';
 import { createSecureContext, rootCertificates } from 'node:tls';
-import { SourceOptionsError } from './source.ts';
+import { SourceOptionsError } from '../source.ts';
 
 /** How to reach etcd; names as flannel's flags have them. */
 export interface EtcdOptions {
