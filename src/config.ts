@@ -67,7 +67,8 @@ export function readConfig(
   return whole;
 }
 
-function textsOf(
+/** The texts given for an option, and the flag or variable that gave them. */
+export function textsOf(
   entry: Pick<OptionRow<unknown>, 'flags' | 'repeat' | 'flannel'>,
   given: GivenOptions,
   environment: NodeJS.ProcessEnv,

@@ -5,8 +5,9 @@ import { type Pool, type PumpStatus, startPool } from '../dataplane/pool.ts';
 import { tableCapacity } from '../forwarding/compile.ts';
 import type { LeaseSource, SourceStatus } from '../lease/source.ts';
 import type { WatcherCounts } from '../lease/watcher.ts';
-import { commandRunner } from '../linux/command.ts';
+import { CommandError, commandRunner } from '../linux/command.ts';
 import { findLink } from '../linux/link.ts';
+import { lookUpRoute, type Route } from '../linux/route.ts';
 import { readTransmitDrops } from '../linux/statistics.ts';
 import { readSysctl } from '../linux/sysctl.ts';
 import type { Logger } from '../log.ts';
@@ -26,10 +27,12 @@ const MOST_LEASES = 65_536;
 const STOP_STEP_MS = 3_000;
 
 /** The device and what lies under it, once they are there. */
-interface Tunnel {
+export interface Tunnel {
   readonly device: TunnelDevice;
   readonly index: number;
   readonly uplink: Uplink;
+  /** Unix time. */
+  readonly sinceSeconds: number;
 }
 
 /** The life of `weft dataplane`: settings → uplink → device → pumps → leases, and back. */
@@ -42,9 +45,9 @@ export class Dataplane {
   private readonly run = commandRunner();
   private readonly workersReason: string;
   private source: LeaseSource | undefined;
-  private tunnel: Tunnel | undefined;
+  tunnel: Tunnel | undefined;
   private pool: Pool | undefined;
-  private table: LeaseTable | undefined;
+  table: LeaseTable | undefined;
   private upkeep: Upkeep | undefined;
   private dropsBefore = 0;
   private lastDrops = 0;
@@ -95,7 +98,7 @@ export class Dataplane {
     await settings.requireFreePort(uplink.address, config.port);
     const device = { name: config.device, mtu, subnet: node.subnet, network: node.network };
     const { index, unset } = await createDevice(this.run, device);
-    this.tunnel = { device, index, uplink };
+    this.tunnel = { device, index, uplink, sinceSeconds: Date.now() / 1000 };
     this.warnOfHost(unset);
     signal.throwIfAborted();
     await this.startPumps(this.tunnel, signal, fail);
@@ -228,7 +231,19 @@ export class Dataplane {
     throw new Fault('hang', `did not end within ${STOP_STEP_MS / 1000} s: ${hung.join(', ')}`);
   }
 
-  // What follows is the live view that metrics and health read.
+  // What follows is the live view that metrics, health and the API read, with tunnel and table.
+
+  get leaseSourceName(): string {
+    return this.source?.name ?? '';
+  }
+
+  /** The kernel's route to an address; undefined where it has none. */
+  route(destination: string): Promise<Route | undefined> {
+    return lookUpRoute(this.run, destination).catch((error: unknown) => {
+      if (error instanceof CommandError && /unreachable/i.test(error.stderr)) return undefined;
+      throw error;
+    });
+  }
 
   get counters(): Pool['counters'] {
     return this.pool?.counters ?? [];

@@ -2,8 +2,9 @@ import { compile } from '../forwarding/compile.ts';
 import type { Publication } from '../forwarding/publication.ts';
 import { publish } from '../forwarding/publication.ts';
 import { noRefusals, reachableByUdp } from '../lease/admission.ts';
+import type { Lease } from '../lease/lease.ts';
 import type { LeaseSource, SourceStatus, StopWatching } from '../lease/source.ts';
-import { LeaseWatcher, type WatcherCounts } from '../lease/watcher.ts';
+import { LeaseWatcher, type Refusal, type WatcherCounts } from '../lease/watcher.ts';
 import type { Logger } from '../log.ts';
 import type { Prefix4 } from '../wire/address.ts';
 
@@ -33,6 +34,10 @@ export interface LeaseTable {
   readonly publications: number;
   counts(): WatcherCounts;
   status(): SourceStatus;
+  /** The leases that are peers now, in no stated order. */
+  leases(): readonly Lease[];
+  /** What is refused now, at most `limit` of it. */
+  refusals(limit: number): readonly Refusal[];
   stop(): Promise<void>;
 }
 
@@ -95,6 +100,14 @@ class Publisher implements LeaseTable {
 
   status(): SourceStatus {
     return this.options.source.status();
+  }
+
+  leases(): readonly Lease[] {
+    return this.watcher.leases();
+  }
+
+  refusals(limit: number): readonly Refusal[] {
+    return this.watcher.refusals(limit);
   }
 
   async stop(): Promise<void> {

@@ -1,4 +1,5 @@
 import { Command, Option } from 'commander';
+import { type DescribedOption, describeOptions } from '../config/describe.ts';
 import { type Daemon, type OptionRow, optionsOf } from '../config/options.ts';
 import { didYouMean } from '../config/values.ts';
 import {
@@ -34,10 +35,13 @@ const ENVIRONMENT_HELP = `Environment:
   Options marked * are also read under flannel's name, FLANNELD_..., where WEFT_... is not set.
   Flags win over the environment.`;
 
-/** A command with every option that the table gives it; `live` runs it to its exit code. */
+/**
+ * A command with every option that the table gives it; `live` runs it to its exit code, and is
+ * handed the options in words too, for the API.
+ */
 export function daemonCommand(
   { name, summary, description, examples }: DaemonHelp,
-  live: (config: Config) => Promise<number>,
+  live: (config: Config, options: readonly DescribedOption[]) => Promise<number>,
 ): MakeCommand {
   return (environment, end) => {
     const command = new Command(name)
@@ -52,7 +56,9 @@ export function daemonCommand(
     command.helpOption('-h, --help', 'show this help');
     return command.action(async () => {
       const faults = strays(name, rows, command.args);
-      end(await live(readConfig(name, givenOf(command), environment, faults)));
+      const given = givenOf(command);
+      const config = readConfig(name, given, environment, faults);
+      end(await live(config, describeOptions(name, given, environment)));
     });
   };
 }

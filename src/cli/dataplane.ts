@@ -1,8 +1,12 @@
 import { Dataplane } from '../agent/dataplane.ts';
+import { createApi } from '../api/router.ts';
+import { serveSocket } from '../api/server.ts';
+import type { DescribedOption } from '../config/describe.ts';
 import type { Config } from '../config.ts';
 import { createLog, type Logger } from '../log.ts';
 import { serveHttp } from '../observe/http.ts';
 import { createMetrics, unhealthyPumps } from '../observe/metrics.ts';
+import { apiView } from './api-view.ts';
 import { daemonCommand } from './arguments.ts';
 import { readVersions } from './build.ts';
 import { EXIT, tell } from './exit.ts';
@@ -22,8 +26,11 @@ export const dataplaneCommand = daemonCommand(
   runDataplane,
 );
 
-/** Runs `weft dataplane` until a signal or a fault; the latter is thrown. */
-async function runDataplane(config: Config): Promise<number> {
+/**
+ * Runs `weft dataplane` until a signal or a fault; the latter is thrown.
+ * @param options the same configuration in words, for the API
+ */
+async function runDataplane(config: Config, options: readonly DescribedOption[]): Promise<number> {
   const { log, writeErrors } = createLog({ level: config.logLevel, format: config.logFormat });
   const dataplane = new Dataplane(config, log);
   const metrics = createMetrics({
@@ -31,6 +38,8 @@ async function runDataplane(config: Config): Promise<number> {
     build: readVersions(),
     logWriteErrors: writeErrors,
   });
+  const { version } = readVersions();
+  const api = createApi(apiView(dataplane, { command: 'dataplane', version, config, options }));
   // First of all, so that a start that takes long can be watched, and a second weft is told apart.
   const server = await serveHttp({
     ...config.metricsListen,
@@ -38,7 +47,9 @@ async function runDataplane(config: Config): Promise<number> {
     contentType: metrics.contentType,
     unhealthy: () => unhealthyPumps(dataplane.pumps()),
     notReady: () => dataplane.notReady(),
+    mounted: api.handle,
   });
+  const socket = config.apiSocket === 'none' ? undefined : await serveSocket(config.apiSocket, api);
   const signals = listenForSignals(log);
   try {
     await dataplane.live(signals.ordered);
@@ -50,7 +61,9 @@ async function runDataplane(config: Config): Promise<number> {
   } finally {
     signals.stop();
     metrics.stop();
+    api.stop();
     server.close();
+    socket?.close();
   }
 }
 

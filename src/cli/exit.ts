@@ -1,5 +1,6 @@
 import { writeSync } from 'node:fs';
 import { Fault } from '../agent/fault.ts';
+import { SocketError } from '../api/server.ts';
 import { ConfigError } from '../config.ts';
 import { SourceOptionsError } from '../lease/source.ts';
 import { CommandError } from '../linux/command.ts';
@@ -50,7 +51,11 @@ function classify(error: unknown): [code: number, lines: readonly string[]] {
   if (error instanceof Fault) {
     return [EXIT[error.kind === 'hang' ? 'dataplane' : error.kind], [error.message]];
   }
-  if (error instanceof ListenError || error instanceof CommandError) {
+  if (
+    error instanceof ListenError ||
+    error instanceof SocketError ||
+    error instanceof CommandError
+  ) {
     return [EXIT.environment, [error.message]];
   }
   if (error instanceof Error && error.name === 'SyscallError') {

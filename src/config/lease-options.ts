@@ -38,6 +38,7 @@ export const LEASE_OPTIONS = {
   }),
   etcdPassword: flannels('--etcd-password <password>', values.text, NO_TEXT, {
     help: 'its password; better given as a file or in the environment, for ps shows it',
+    secret: true,
   }),
   etcdPasswordFile: row('--etcd-password-file <file>', 'Leases', values.text, NO_TEXT, {
     help: 'file whose first line is the password',

@@ -21,13 +21,15 @@ export interface OptionRow<Value> {
   readonly repeat?: 'plain' | 'commas';
   /** flannel has the flag too: `FLANNELD_...` is read where `WEFT_...` is not set. */
   readonly flannel?: boolean;
+  /** Its value is shown to nobody. */
+  readonly secret?: boolean;
   /** Which commands take it; all of them where nothing is said. */
   readonly commands?: readonly Daemon[];
 }
 
 export type OptionNotes = Pick<
   OptionRow<unknown>,
-  'help' | 'shown' | 'repeat' | 'flannel' | 'commands'
+  'help' | 'shown' | 'repeat' | 'flannel' | 'secret' | 'commands'
 >;
 
 /** An option of `group`; the notes say the rest. */

@@ -74,8 +74,11 @@ export const OPTIONS = {
     'Running',
     values.listen,
     Object.freeze({ host: '127.0.0.1', port: 8286 }),
-    { help: 'serves /metrics, /healthz and /readyz', shown: '127.0.0.1:8286' },
+    { help: 'serves /metrics, /healthz, /readyz and the API under /v1', shown: '127.0.0.1:8286' },
   ),
+  apiSocket: row('--api-socket <path>', 'Running', values.text, '/run/weft/weft.sock', {
+    help: 'unix socket of the API, which weft status and its kin ask; none: no socket',
+  }),
   healthzAddress: row('--healthz-ip <address>', 'Running', values.host, '0.0.0.0', {
     help: "serves the same there too, where flannel's /healthz and /readyz are looked for",
     flannel: true,

@@ -9,6 +9,8 @@ export interface Route {
   readonly gateway?: string;
   readonly source?: string;
   readonly metric: number;
+  /** Path MTU in bytes that the kernel learned or was told; absent where it knows none. */
+  readonly mtu?: number;
 }
 
 interface RouteRow {
@@ -18,6 +20,7 @@ interface RouteRow {
   gateway?: string;
   prefsrc?: string;
   metric?: number;
+  metrics?: { mtu?: number }[];
   nexthops?: { dev?: string; gateway?: string }[];
 }
 
@@ -43,7 +46,13 @@ function readRoute(row: RouteRow): Route {
     ...(hop.gateway === undefined ? {} : { gateway: hop.gateway }),
     ...(row.prefsrc === undefined ? {} : { source: row.prefsrc }),
     metric: row.metric ?? 0,
+    ...mtuOf(row),
   };
+}
+
+function mtuOf({ metrics = [] }: RouteRow): { mtu?: number } {
+  const mtu = metrics.find((row) => row.mtu !== undefined)?.mtu;
+  return mtu === undefined ? {} : { mtu };
 }
 
 /** The route as an operator would type it. */

@@ -94,7 +94,9 @@ function leaseMetrics(view: NodeView): ReadMetric[] {
 }
 
 /** A feature lives in either pump of a worker, and counts if no worker lacks or has lost it. */
-function capabilities(view: NodeView): Record<string, number> {
+export function capabilities(
+  view: Pick<NodeView, 'pumps' | 'featureNames'>,
+): Record<string, number> {
   const pumps = view.pumps();
   const workers = [...new Set(pumps.map((pump) => pump.worker))];
   const inForce = (name: string) =>

@@ -40,6 +40,7 @@ describe('weft dataplane', () => {
 
   function start(...args: string[]): void {
     const usual = ['--leases', join(folder, 'leases.json'), '--iface', 'eth0', '--workers', '1'];
+    usual.push('--api-socket', join(folder, 'weft.sock'));
     weft = new Background(inside(process.execPath, CLI, 'dataplane', ...usual, ...args));
   }
 
@@ -143,6 +144,7 @@ describe('weft dataplane', () => {
     start(...NODE);
     await ready();
     const other = ['--metrics-listen', '127.0.0.1:0', '--leases', join(folder, 'leases.json')];
+    other.push('--api-socket', 'none');
     const argv = inside(process.execPath, CLI, 'dataplane', '--iface', 'eth0', ...NODE, ...other);
     const same = attempt(argv);
     assert.equal(same.status, 3);

@@ -72,6 +72,7 @@ describe('weft', () => {
   test('options that etcd cannot take end with 2 as well', () => {
     const { status, stderr } = weft(
       ...['dataplane', '--metrics-listen', '127.0.0.1:0', '--log-level', 'silent'],
+      ...['--api-socket', 'none'],
       ...['--etcd-cafile', '/no/such/file', '--etcd-endpoints', 'ftp://etcd'],
     );
     assert.equal(status, 2, stderr);

@@ -109,8 +109,10 @@ export class Weft {
    */
   constructor(space: NodeSpace, args: readonly string[], output?: string) {
     this.space = space;
+    // The file system is one for all nodes.
+    const socket = ['--api-socket', space.apiSocket];
     const underlay = args.includes('--iface') ? [] : ['--iface', 'eth0'];
-    const usual = ['--network', OVERLAY, '--subnet', space.subnet, ...underlay];
+    const usual = ['--network', OVERLAY, '--subnet', space.subnet, ...socket, ...underlay];
     const argv = [process.execPath, CLI, 'dataplane', ...usual, ...args];
     const redirect = ['sh', '-c', 'exec >"$0" 2>&1; exec "$@"', output ?? ''];
     const whole = output === undefined ? argv : [...redirect, ...argv];

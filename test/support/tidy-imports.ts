@@ -55,6 +55,13 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     ],
     packages: ['prom-client', 'pino'],
   },
+  api: {
+    may: [
+      ...['dataplane/counters', 'observe/metrics', 'observe/node-metrics'],
+      ...['wire/address', 'assert', 'api'],
+    ],
+    packages: ['zod'],
+  },
   cli: { may: ['*'], packages: ['commander', 'pino'] },
 };
 

@@ -45,6 +45,8 @@ export interface NodeSpace {
   /** The node's share of the overlay, and flannel's etcd key for it. */
   readonly subnet: string;
   readonly subnetKey: string;
+  /** Where its weft serves the API. */
+  readonly apiSocket: string;
   readonly pod: PodSpace;
 }
 
@@ -81,12 +83,15 @@ export function buildTopology(options: TopologyOptions = {}): Topology {
   const { nodes: count = 2, underlayMtu = 1500, routed = false } = options;
   built += 1;
   const prefix = `weft-${process.pid.toString(36)}-${built}`;
-  const nodes = Array.from({ length: count }, (_, i) => nodeSpace(prefix, i + 1, routed));
+  const directory = mkdtempSync(join(tmpdir(), `${prefix}-`));
+  const nodes = Array.from({ length: count }, (_, i) => {
+    const apiSocket = join(directory, `n${i + 1}.sock`);
+    return { ...nodeSpace(prefix, i + 1, routed), apiSocket };
+  });
   const underlay = `${prefix}-net`;
   const middle = `${prefix}-mid`;
   const routers = routed ? [underlay, middle] : [underlay];
   const spaces = [...routers, ...nodes.flatMap((node) => [node.namespace, node.pod.namespace])];
-  const directory = mkdtempSync(join(tmpdir(), `${prefix}-`));
   const remove = () => {
     forget();
     for (const space of spaces) removeNamespace(space);
@@ -106,7 +111,7 @@ export function buildTopology(options: TopologyOptions = {}): Topology {
   return { nodes, underlay, underlayAddress, directory, setMiddleMtu, remove };
 }
 
-function nodeSpace(prefix: string, index: number, routed: boolean): NodeSpace {
+function nodeSpace(prefix: string, index: number, routed: boolean): Omit<NodeSpace, 'apiSocket'> {
   return {
     index,
     namespace: `${prefix}-n${index}`,

@@ -1,0 +1,120 @@
+import { chmodSync, lstatSync, mkdirSync, unlinkSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { connect } from 'node:net';
+import { dirname } from 'node:path';
+import type { Api } from './router.ts';
+
+/** Where the CLI looks unless told otherwise. */
+export const DEFAULT_SOCKET = '/run/weft/weft.sock';
+
+/** The socket cannot be had; the message says which, why, and what to do. */
+export class SocketError extends Error {
+  override readonly name = 'SocketError';
+}
+
+export interface ApiServer {
+  /** Ends connections and removes the socket. */
+  close(): void;
+}
+
+/** An answer takes milliseconds; who is slower than this is broken or means harm. */
+const DEADLINE_MS = 5_000;
+const MOST_CONNECTIONS = 64;
+const MOST_HEADER_BYTES = 8_192;
+/** Root and the group of the socket; the same people who may read the host's routes and rules. */
+const SOCKET_MODE = 0o660;
+const DIRECTORY_MODE = 0o755;
+/** sun_path of unix(7), without its closing zero byte. */
+const LONGEST_PATH_BYTES = 107;
+
+/**
+ * Serves the API on a unix socket, mode 0660. The socket of a process that died is replaced; one
+ * that somebody answers on, and anything that is no socket, is left alone.
+ * @throws SocketError
+ */
+export async function serveSocket(path: string, api: Api): Promise<ApiServer> {
+  await clearPath(path);
+  const server = createServer(
+    {
+      maxHeaderSize: MOST_HEADER_BYTES,
+      headersTimeout: DEADLINE_MS,
+      requestTimeout: DEADLINE_MS,
+      keepAliveTimeout: DEADLINE_MS,
+      connectionsCheckingInterval: 1_000,
+    },
+    (request, response) => {
+      if (api.handle(request, response)) return;
+      response.writeHead(404, { 'Content-Type': 'application/json' });
+      response.end('{"error":"nothing is here","cure":"try /v1/status"}\n');
+    },
+  );
+  server.maxConnections = MOST_CONNECTIONS;
+  server.setTimeout(2 * DEADLINE_MS, (socket) => socket.destroy());
+  // Made narrow from the first moment: between listen and chmod nobody else may connect.
+  const before = process.umask(0o777 & ~SOCKET_MODE);
+  try {
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen({ path }, resolve);
+    });
+    chmodSync(path, SOCKET_MODE);
+  } catch (error) {
+    throw refusal(path, (error as Error).message, 'choose another with --api-socket');
+  } finally {
+    process.umask(before);
+  }
+  const inode = lstatSync(path).ino;
+  return {
+    close: () => {
+      const mine = inodeOf(path) === inode;
+      server.close();
+      server.closeAllConnections();
+      if (mine && inodeOf(path) === inode) unlinkSync(path);
+    },
+  };
+}
+
+function refusal(path: string, reason: string, cure: string): SocketError {
+  return new SocketError(`--api-socket ${path}: ${reason}: ${cure}`);
+}
+
+async function clearPath(path: string): Promise<void> {
+  if (Buffer.byteLength(path) > LONGEST_PATH_BYTES) {
+    throw refusal(path, `longer than ${LONGEST_PATH_BYTES} bytes`, 'choose a shorter one');
+  }
+  try {
+    mkdirSync(dirname(path), { recursive: true, mode: DIRECTORY_MODE });
+  } catch (error) {
+    throw refusal(path, (error as Error).message, 'choose another directory');
+  }
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  if (found === undefined) return;
+  if (!found.isSocket()) throw refusal(path, 'is there and is no socket', 'remove it');
+  if (await somebodyListens(path)) {
+    throw refusal(path, 'another weft answers there', 'stop that one, or choose another path');
+  }
+  try {
+    unlinkSync(path);
+  } catch (error) {
+    throw refusal(path, (error as Error).message, 'remove it');
+  }
+}
+
+/** Only a refused connection proves that nobody is there; a full backlog means somebody is. */
+function somebodyListens(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ path });
+    const say = (listens: boolean) => {
+      socket.destroy();
+      resolve(listens);
+    };
+    socket.once('connect', () => say(true));
+    socket.once('error', (error: NodeJS.ErrnoException) => {
+      say(error.code !== 'ECONNREFUSED' && error.code !== 'ENOENT');
+    });
+  });
+}
+
+function inodeOf(path: string): number | undefined {
+  return lstatSync(path, { throwIfNoEntry: false })?.ino;
+}
