@@ -1,85 +1,31 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { BAD_OFFLOAD, createSegmenter, PLAIN } from '../../src/offload/segment.ts';
-import { loadSum } from '../../src/wire/checksum.ts';
-import {
-  ipv4,
-  ipv6,
-  pattern,
-  type TcpOptions,
-  tcp4,
-  tcp6,
-  tcpSegment,
-  udp4,
-  udp6,
-  udpDatagram,
-} from '../support/packets.ts';
+import { BAD_OFFLOAD, PLAIN } from '../../src/offload/segment.ts';
+import { pattern, tcp4, tcp6, udp4, udp6 } from '../support/packets.ts';
 import { type Random, withSeed } from '../support/random.ts';
-import { slowSum } from '../support/slow-checksum.ts';
+import { shapeOf, slowSegment, type VirtioWords, virtioHeader } from '../support/slow-segment.ts';
 import {
-  pseudoHeader,
-  shapeOf,
-  slowSegment,
-  type VirtioWords,
-  virtioHeader,
-} from '../support/slow-segment.ts';
+  AT,
+  createCutter,
+  generateSuperpacket,
+  honestHeader,
+  STRIP,
+  type Superpacket,
+  unfinished,
+} from '../support/superpackets.ts';
 
 const SUPERPACKETS = 20_000;
 const FUZZ = 150_000;
-/** As the TUN reader places packets: 16 behind a 64-byte line, the virtio_net_hdr just before. */
-const AT = 64 + 16;
-const STRIP = 128 * 1024;
-const SLAB_PAGES = 8;
 /** What lies around the packet that nobody may read. */
 const MARGIN = 256;
 
-const memory = new WebAssembly.Memory({ initial: SLAB_PAGES, maximum: SLAB_PAGES });
-const bytes = new Uint8Array(memory.buffer);
-const segmenter = createSegmenter(bytes, loadSum(memory));
+const { bytes, segmenter, inspect, cut } = createCutter();
 
 const FIN = 0x01;
 const PSH = 0x08;
 const ACK = 0x10;
 const ECE = 0x40;
 const CWR = 0x80;
-
-interface Superpacket {
-  packet: Uint8Array;
-  size: number;
-}
-
-/** The virtio_net_hdr that the kernel writes before such a superpacket. */
-function honestHeader({ packet, size }: Superpacket): VirtioWords {
-  const { six, tcp, ipHeader, header } = shapeOf(packet);
-  return {
-    flags: 1,
-    gsoType: tcp ? (six ? 4 : 1) : 5,
-    headerLength: header,
-    gsoSize: size,
-    checksumStart: ipHeader,
-    checksumOffset: tcp ? 16 : 6,
-  };
-}
-
-function inspect(packet: Uint8Array, header: VirtioWords): number {
-  bytes.set(virtioHeader(header), AT - 10);
-  bytes.set(packet, AT);
-  return segmenter.inspect(AT, packet.length);
-}
-
-/** The packets that leave: each header of the strip with its slice of the payload. */
-function cut(strip = STRIP): Uint8Array[] {
-  segmenter.cut(strip);
-  const { at, header, size, payload, segments, stride } = segmenter.cuts;
-  return Array.from({ length: segments }, (_, i) => {
-    const from = i * size;
-    const slice = Math.min(payload - from, size);
-    const packet = new Uint8Array(header + slice);
-    packet.set(bytes.subarray(strip + i * stride, strip + i * stride + header));
-    packet.set(bytes.subarray(at + header + from, at + header + from + slice), header);
-    return packet;
-  });
-}
 
 function assertSame(actual: Uint8Array[], expected: Uint8Array[], what: () => string): void {
   assert.equal(actual.length, expected.length, what());
@@ -102,65 +48,9 @@ function compareWithTwin(given: Superpacket, header = honestHeader(given)): Uint
   return actual;
 }
 
-/** Of few or many segments, whose last is whole, one byte, or anything between. */
-function payloadLength(size: number, random: Random): number {
-  const most = Math.min(60_000, size * random.pick([1, 2, 4, 46]));
-  const length = random.pick([size, size + 1, most, random.between(1, most), most - 1]);
-  return Math.max(1, Math.min(length, most));
-}
-
-function tcpFields(random: Random, optionsLength: number): TcpOptions {
-  const rarely = (flag: number) => (random.oneIn(3) ? flag : 0);
-  return {
-    sourcePort: random.below(65_536),
-    destinationPort: random.below(65_536),
-    // Near the end of sequence space the numbers wrap within a superpacket.
-    sequence: random.oneIn(4) ? 0xffff_ffff - random.below(3000) : random.uint32(),
-    acknowledgement: random.uint32(),
-    window: random.below(65_536),
-    flags: ACK | rarely(FIN) | rarely(PSH) | rarely(ECE) | rarely(CWR),
-    options: random.bytes(optionsLength),
-  };
-}
-
-function generate(random: Random, index: number): Superpacket {
-  const size = random.pick([1, 2, 7, 100, 535, 536, 1400, 1431, 1448, random.between(1, 9000)]);
-  const payload = random.bytes(payloadLength(size, random));
-  const ports = { sourcePort: random.below(65_536), destinationPort: random.below(65_536) };
-  const tcp = !random.oneIn(3);
-  const transport = tcp
-    ? tcpSegment(payload, tcpFields(random, index % 41))
-    : udpDatagram(payload, ports);
-  // What the field held before does not matter: the kernel leaves a sum of its own there.
-  transport.set(random.bytes(2), tcp ? 16 : 6);
-  if (random.oneIn(2)) {
-    const fields = {
-      nextHeader: tcp ? 6 : 17,
-      trafficClass: random.below(256),
-      flowLabel: random.below(0x100000),
-      hopLimit: random.between(1, 255),
-      source: random.bytes(16),
-      destination: random.bytes(16),
-    };
-    return { packet: ipv6(transport, fields), size };
-  }
-  const address = () => [...random.bytes(4)].join('.');
-  const fields = {
-    protocol: tcp ? 6 : 17,
-    source: address(),
-    destination: address(),
-    identification: random.oneIn(4) ? 0xfffe : random.below(65_536),
-    dontFragment: random.oneIn(2),
-    typeOfService: random.below(256),
-    timeToLive: random.between(1, 255),
-    options: random.bytes(random.oneIn(8) ? random.below(41) : 0),
-  };
-  return { packet: ipv4(transport, fields), size };
-}
-
 test('segments equal those of the slow twin', () => {
   withSeed((random) => {
-    for (let i = 0; i < SUPERPACKETS; i++) compareWithTwin(generate(random, i));
+    for (let i = 0; i < SUPERPACKETS; i++) compareWithTwin(generateSuperpacket(random, i));
   });
 });
 
@@ -237,15 +127,6 @@ function withZeroSum(payload: Uint8Array, build: (payload: Uint8Array) => Uint8A
   const { ipHeader, tcp } = shapeOf(packet);
   changed.set(packet.subarray(ipHeader + (tcp ? 16 : 6)).subarray(0, 2));
   return changed;
-}
-
-/** The packet as the kernel leaves it: the field holds the pseudo-header's sum (virtio 1.2). */
-function unfinished(packet: Uint8Array): Uint8Array {
-  const { ipHeader, tcp } = shapeOf(packet);
-  const sum = slowSum(Uint8Array.from(pseudoHeader(packet)), 0, pseudoHeader(packet).length);
-  const copy = packet.slice();
-  copy.set([sum >> 8, sum & 0xff], ipHeader + (tcp ? 16 : 6));
-  return copy;
 }
 
 function assertFinished(packet: Uint8Array): void {
@@ -378,7 +259,7 @@ test('headers that lie never throw, and nothing outside the packet is read or wr
       UDP4,
       TCP6,
       UDP6,
-      ...Array.from({ length: 12 }, (_, i) => generate(random, i)),
+      ...Array.from({ length: 12 }, (_, i) => generateSuperpacket(random, i)),
     ];
     const results = { bad: 0, plain: 0, cut: 0 };
     for (let round = 0; round < FUZZ; round++) {
