@@ -6,7 +6,7 @@ set -eu
 packages='
   iproute2 procps util-linux ethtool
   iputils-ping iperf3 socat sockperf tcpdump
-  nftables wireguard-go wireguard-tools
+  nftables iptables wireguard-go wireguard-tools
   etcd-server etcd-client
   openssl
 '

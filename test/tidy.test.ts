@@ -21,7 +21,12 @@ const prose = ['README.md', 'ARCHITECTURE.md', 'CONTRIBUTING.md', 'CHANGELOG.md'
   .map((name) => source(name, readFileSync(join(root, name), 'utf8')));
 
 /** Threads begin here as well as at the command line. */
-const ENTRIES = ['src/cli.ts', 'src/dataplane/worker.ts', 'src/agent/backend/backend.ts'];
+const ENTRIES = [
+  'src/cli.ts',
+  'src/dataplane/worker.ts',
+  'src/agent/backend/backend.ts',
+  'src/cli/go-flags.ts',
+];
 
 function lines(count: number, line: string): string {
   return `${line}\n`.repeat(count);

@@ -3,9 +3,10 @@ import type { MakeCommand } from './arguments.ts';
 import { readVersions } from './build.ts';
 import { dataplaneCommand } from './dataplane.ts';
 import { EXIT, EXIT_HELP, explainEnd, tell } from './exit.ts';
+import { flagsCommand } from './flags.ts';
 
 /** In the order of the help. */
-const COMMANDS: readonly MakeCommand[] = [dataplaneCommand];
+const COMMANDS: readonly MakeCommand[] = [dataplaneCommand, flagsCommand];
 
 /**
  * Runs one command of weft to its end.

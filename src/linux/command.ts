@@ -13,8 +13,11 @@ export class CommandError extends Error {
   }
 }
 
-/** Runs a program by its argument list, never through a shell; resolves with its stdout. */
-export type Run = (argv: readonly string[]) => Promise<string>;
+/**
+ * Runs a program by its argument list, never through a shell; resolves with its stdout. `input` is
+ * what it reads on its stdin, which is empty without.
+ */
+export type Run = (argv: readonly string[], input?: string) => Promise<string>;
 
 /** One netlink request takes milliseconds; more means a lock that will not come free. */
 const DEADLINE_MS = 5_000;
@@ -25,7 +28,7 @@ const MAX_OUTPUT_BYTES = 256 * 1024 * 1024;
  * @param prefix put before every argument list, `['ip', 'netns', 'exec', name]` for one.
  */
 export function commandRunner(prefix: readonly string[] = []): Run {
-  return (argv) =>
+  return (argv, input = '') =>
     new Promise((resolve, reject) => {
       const [file, ...rest] = [...prefix, ...argv];
       const options = {
@@ -34,10 +37,12 @@ export function commandRunner(prefix: readonly string[] = []): Run {
         maxBuffer: MAX_OUTPUT_BYTES,
         env: { ...process.env, LC_ALL: 'C' },
       } as const;
-      execFile(file!, rest, options, (error, stdout, stderr) => {
+      const child = execFile(file!, rest, options, (error, stdout, stderr) => {
         if (error === null) resolve(stdout);
         else reject(new CommandError(argv, reasonOf(error, stderr, file!)));
       });
+      // A program that ends without reading says why by its exit code; EPIPE would say less.
+      child.stdin?.on('error', () => {}).end(input);
     });
 }
 
@@ -46,7 +51,9 @@ function reasonOf(
   stderr: string,
   file: string,
 ): string {
-  if (error.code === 'ENOENT') return `no program '${file}' in PATH (Debian: iproute2)`;
+  if (error.code === 'ENOENT') {
+    return `no program '${file}' in PATH (Debian: ${file === 'nft' ? 'nftables' : 'iproute2'})`;
+  }
   if (error.killed === true) return `no answer within ${DEADLINE_MS / 1000} s`;
   return stderr.trim().replaceAll('\n', '; ') || error.message;
 }
