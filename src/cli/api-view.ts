@@ -1,10 +1,11 @@
-import type { Dataplane } from '../agent/dataplane.ts';
+import type { Observed } from '../agent/observed.ts';
 import type { ApiView, PeerView } from '../api/view.ts';
 import type { DescribedOption } from '../config/describe.ts';
 import type { Config } from '../config.ts';
+import { FEATURES } from '../dataplane/messages.ts';
 import { formatAddress4, formatPrefix4 } from '../wire/address.ts';
 
-/** What makes a daemon's view beside the dataplane itself. */
+/** What makes a daemon's view beside the node itself. */
 export interface ViewParts {
   readonly command: string;
   readonly version: string;
@@ -12,73 +13,72 @@ export interface ViewParts {
   readonly options: readonly DescribedOption[];
 }
 
-/** The dataplane as the API sees it: live, in plain values and text. */
-export function apiView(dataplane: Dataplane, parts: ViewParts): ApiView {
+/** The node as the API sees it: live, in plain values and text. */
+export function apiView(node: Observed, parts: ViewParts): ApiView {
   const { config } = parts;
   return {
     command: parts.command,
     version: parts.version,
     accept: config.accept,
-    featureNames: dataplane.featureNames,
+    featureNames: FEATURES,
     disabledFeatures: config.disabled,
     get counters() {
-      return dataplane.counters;
+      return node.forwarder?.counters ?? [];
     },
     get leaseSourceName() {
-      return dataplane.leaseSourceName;
+      return node.sourceName;
     },
-    device: () => device(dataplane),
-    underlay: () => underlay(dataplane, config),
-    lease: () => ownLease(dataplane, config),
-    pumps: () => dataplane.pumps(),
-    tunQueueDrops: () => dataplane.tunQueueDrops(),
-    leaseStatus: () => dataplane.leaseStatus(),
-    leaseCounts: () => dataplane.leaseCounts(),
-    refusals: (limit) => dataplane.table?.refusals(limit) ?? [],
-    peers: () => peers(dataplane),
+    device: () => device(node),
+    underlay: () => underlay(node, config),
+    lease: () => ownLease(node),
+    pumps: () => node.forwarder?.pumps() ?? [],
+    tunQueueDrops: () => node.forwarder?.tunQueueDrops() ?? 0,
+    leaseStatus: () => node.leaseStatus(),
+    leaseCounts: () => node.leaseCounts(),
+    refusals: (limit) => node.peers?.refusals(limit) ?? [],
+    peers: () => peers(node),
     probeOff: () => 'this weft does not probe its peers',
-    notReady: () => dataplane.notReady(),
-    route: (destination) => dataplane.route(destination),
+    notReady: () => node.notReady(),
+    route: (destination) => node.route(destination),
     config: () => parts.options,
   };
 }
 
-function device({ tunnel, deviceUp }: Dataplane): ReturnType<ApiView['device']> {
-  if (tunnel === undefined) return null;
-  const { name, mtu, subnet } = tunnel.device;
-  return { name, mtu, up: deviceUp, address: formatAddress4(subnet.network) };
+function device({ forwarder }: Observed): ReturnType<ApiView['device']> {
+  const made = forwarder?.device;
+  if (forwarder === undefined || made === undefined) return null;
+  const address = formatAddress4(made.subnet.network);
+  return { name: made.name, mtu: made.mtu, up: forwarder.deviceUp, address };
 }
 
-function underlay(dataplane: Dataplane, { port }: Config): ReturnType<ApiView['underlay']> {
-  const uplink = dataplane.tunnel?.uplink;
+function underlay(
+  { uplink, forwarder }: Observed,
+  { port }: Config,
+): ReturnType<ApiView['underlay']> {
   if (uplink === undefined) return null;
   return {
     name: uplink.name,
-    mtu: dataplane.mtu.underlay,
+    mtu: forwarder?.mtu.underlay || uplink.mtu,
     address: formatAddress4(uplink.address),
     publicAddress: formatAddress4(uplink.publicAddress),
-    port,
+    port: forwarder?.port ?? port,
     reason: uplink.reason,
   };
 }
 
-function ownLease({ tunnel }: Dataplane, config: Config): ReturnType<ApiView['lease']> {
-  if (tunnel === undefined) return null;
-  const { device, uplink, sinceSeconds } = tunnel;
+function ownLease(node: Observed): ReturnType<ApiView['lease']> {
+  const own = node.own();
+  if (own === null) return null;
   return {
-    network: formatPrefix4(device.network),
-    subnet: formatPrefix4(device.subnet),
-    publicAddress: formatAddress4(uplink.publicAddress),
-    origin: config.subnet === undefined ? config.subnetFile : '--subnet',
-    sinceSeconds,
-    // The agent beside us holds the lease and renews it.
-    renewedSeconds: null,
-    expiresSeconds: null,
+    ...own,
+    network: formatPrefix4(own.network),
+    subnet: formatPrefix4(own.subnet),
+    publicAddress: formatAddress4(own.publicAddress),
   };
 }
 
-function peers({ table }: Dataplane): PeerView[] {
-  return (table?.leases() ?? []).map(({ subnet, publicAddress, backendType }) => ({
+function peers({ peers }: Observed): PeerView[] {
+  return (peers?.leases() ?? []).map(({ subnet, publicAddress, backendType }) => ({
     subnet: formatPrefix4(subnet),
     publicAddress: formatAddress4(publicAddress),
     backendType,

@@ -1,14 +1,14 @@
 import { Command, Option } from 'commander';
-import { type DescribedOption, describeOptions } from '../config/describe.ts';
+import { describeOptions } from '../config/describe.ts';
 import { type Daemon, type OptionRow, optionsOf } from '../config/options.ts';
 import { didYouMean } from '../config/values.ts';
 import {
-  type Config,
   environmentName,
   type GivenOptions,
   optionName,
   readConfig,
 } from '../config.ts';
+import type { Order } from './daemon.ts';
 import { EXIT_HELP } from './exit.ts';
 
 /**
@@ -41,7 +41,7 @@ const ENVIRONMENT_HELP = `Environment:
  */
 export function daemonCommand(
   { name, summary, description, examples }: DaemonHelp,
-  live: (config: Config, options: readonly DescribedOption[]) => Promise<number>,
+  live: (order: Order) => Promise<number>,
 ): MakeCommand {
   return (environment, end) => {
     const command = new Command(name)
@@ -58,7 +58,8 @@ export function daemonCommand(
       const faults = strays(name, rows, command.args);
       const given = givenOf(command);
       const config = readConfig(name, given, environment, faults);
-      end(await live(config, describeOptions(name, given, environment)));
+      const options = describeOptions(name, given, environment);
+      end(await live({ command: name, config, options }));
     });
   };
 }

@@ -2,6 +2,8 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 
 export interface HttpOptions {
+  /** The option that names the address, for a message about it. */
+  readonly option?: string;
   readonly host: string;
   readonly port: number;
   /** The text of /metrics and its content type. */
@@ -59,10 +61,11 @@ export async function serveHttp(options: HttpOptions): Promise<HttpServer> {
   };
 }
 
-function listening(server: Server, { host, port }: HttpOptions): Promise<void> {
+function listening(server: Server, options: HttpOptions): Promise<void> {
+  const { option = '--metrics-listen', host, port } = options;
   return new Promise((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => {
-      reject(new ListenError(`--metrics-listen ${host}:${port}: ${explain(error)}`));
+      reject(new ListenError(`${option} ${host}:${port}: ${explain(error)}`));
     });
     server.listen({ host, port }, resolve);
   });

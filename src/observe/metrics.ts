@@ -1,7 +1,9 @@
 import { Registry } from 'prom-client';
-import { registerAll, single } from './exposition.ts';
+import { type ReadMetric, registerAll, single } from './exposition.ts';
 import {
   BusyRatios,
+  type ForwarderView,
+  forwarderMetrics,
   type NodeView,
   nodeMetrics,
   type PumpView,
@@ -10,7 +12,8 @@ import {
 import { type PacketView, packetMetrics } from './packet-metrics.ts';
 import { processMetrics } from './process-metrics.ts';
 
-export type MetricsView = PacketView & NodeView;
+/** Where packets are moved by this very process. */
+export type PacketsView = PacketView & ForwarderView;
 
 /** Labels of `weft_build_info`. */
 export interface BuildInfo {
@@ -22,7 +25,11 @@ export interface BuildInfo {
 }
 
 export interface MetricsOptions {
-  readonly view: MetricsView;
+  readonly view: NodeView;
+  /** Left out where another process moves the packets. */
+  readonly packets?: PacketsView;
+  /** What else there is to tell. */
+  readonly more?: readonly ReadMetric[];
   readonly build: BuildInfo;
   readonly logWriteErrors: () => number;
 }
@@ -37,13 +44,14 @@ export interface Metrics {
 const SAMPLE_EVERY_MS = 1_000;
 
 /** A registry of its own with every metric of the program; nothing is written per packet. */
-export function createMetrics({ view, build, logWriteErrors }: MetricsOptions): Metrics {
+export function createMetrics(options: MetricsOptions): Metrics {
+  const { view, packets, more = [], build, logWriteErrors } = options;
   const exposition = new Registry();
   const busy = new BusyRatios();
   registerAll(exposition, [
-    ...packetMetrics(view),
     ...nodeMetrics(view),
-    ...pumpMetrics(view, busy),
+    ...(packets === undefined ? [] : metricsOfPackets(packets, busy)),
+    ...more,
     ...processMetrics(),
     {
       name: 'weft_log_write_errors_total',
@@ -58,13 +66,17 @@ export function createMetrics({ view, build, logWriteErrors }: MetricsOptions): 
       read: () => [{ labels: { ...build }, value: 1 }],
     },
   ]);
-  const sample = () => busy.sample(view.pumps(), performance.now() / 1000);
+  const sample = () => busy.sample(packets?.pumps() ?? [], performance.now() / 1000);
   const timer = setInterval(sample, SAMPLE_EVERY_MS).unref();
   return {
     contentType: exposition.contentType,
     text: () => exposition.metrics(),
     stop: () => clearInterval(timer),
   };
+}
+
+function metricsOfPackets(view: PacketsView, busy: BusyRatios): ReadMetric[] {
+  return [...packetMetrics(view), ...forwarderMetrics(view), ...pumpMetrics(view, busy)];
 }
 
 /** A pump wakes once a second; five missed wake-ups are no delay but a hang. */

@@ -11,8 +11,8 @@ export interface PumpView {
   readonly socketBufferBytes: number;
 }
 
-/** What the metrics of the node are read from; every label is there from the start. */
-export interface NodeView {
+/** What the metrics of a node's packet workers are read from; every label is there at once. */
+export interface ForwarderView {
   /** Workers of each direction. */
   readonly workers: number;
   readonly publications: number;
@@ -20,6 +20,10 @@ export interface NodeView {
   readonly mtu: { readonly inner: number; readonly underlay: number };
   readonly featureNames: readonly string[];
   pumps(): readonly PumpView[];
+}
+
+/** What the metrics of the node are read from. */
+export interface NodeView {
   notReady(): readonly string[];
   leaseCounts(): {
     readonly peers: number;
@@ -40,18 +44,23 @@ const SOURCE_STATES = ['connecting', 'synced', 'stale'];
 
 export function nodeMetrics(view: NodeView): ReadMetric[] {
   return [
-    gauge('weft_workers', 'Packet workers of each direction', () => single(view.workers)),
-    gauge('weft_device_up', '1 while the TUN device is up', () => single(Number(view.deviceUp))),
     gauge('weft_ready', '1 while /readyz answers 200', () =>
       single(Number(view.notReady().length === 0)),
     ),
+    ...leaseMetrics(view),
+  ];
+}
+
+export function forwarderMetrics(view: ForwarderView): ReadMetric[] {
+  return [
+    gauge('weft_workers', 'Packet workers of each direction', () => single(view.workers)),
+    gauge('weft_device_up', '1 while the TUN device is up', () => single(Number(view.deviceUp))),
     gauge('weft_mtu_bytes', 'MTU of the tunnel (inner) and of the underlay; 0 if unknown', () =>
       byLabel('layer', { inner: view.mtu.inner, underlay: view.mtu.underlay }),
     ),
     gauge('weft_capability', '1 if the feature is in force on every worker', () =>
       byLabel('feature', capabilities(view)),
     ),
-    ...leaseMetrics(view),
     counter('weft_table_publications_total', 'Lease tables handed to the workers', () =>
       single(view.publications),
     ),
@@ -95,7 +104,7 @@ function leaseMetrics(view: NodeView): ReadMetric[] {
 
 /** A feature lives in either pump of a worker, and counts if no worker lacks or has lost it. */
 export function capabilities(
-  view: Pick<NodeView, 'pumps' | 'featureNames'>,
+  view: Pick<ForwarderView, 'pumps' | 'featureNames'>,
 ): Record<string, number> {
   const pumps = view.pumps();
   const workers = [...new Set(pumps.map((pump) => pump.worker))];
@@ -109,7 +118,7 @@ export function capabilities(
 }
 
 /** Metrics of single pumps. `busy` is the share of a core in the last second. */
-export function pumpMetrics(view: NodeView, busy: BusyRatios): ReadMetric[] {
+export function pumpMetrics(view: ForwarderView, busy: BusyRatios): ReadMetric[] {
   const read = (value: (pump: PumpView | undefined, key: string) => number) => (): Sample[] => {
     const pumps = view.pumps();
     return pumpKeys(view.workers).map(({ direction, worker }) => {

@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
 import test, { describe } from 'node:test';
-import { NO_COUNTS, NO_STATUS } from '../../src/agent/lease-table.ts';
+import { NO_COUNTS, NO_STATUS } from '../../src/agent/peers.ts';
 import * as slots from '../../src/dataplane/counters.ts';
 import { FEATURES } from '../../src/dataplane/messages.ts';
-import { createMetrics, type MetricsView, unhealthyPumps } from '../../src/observe/metrics.ts';
-import { BusyRatios, type PumpView } from '../../src/observe/node-metrics.ts';
+import { createMetrics, type PacketsView, unhealthyPumps } from '../../src/observe/metrics.ts';
+import { BusyRatios, type NodeView, type PumpView } from '../../src/observe/node-metrics.ts';
+
+type MetricsView = PacketsView & NodeView;
 
 const BUILD = { version: '1.2.3', node: '20.0.0', binding: 'koffi 3', kernel: '6.1' };
 const WORKERS = 2;
@@ -50,7 +52,7 @@ function pump(direction: 'tx' | 'rx', worker: number, rest: Partial<PumpView> = 
 }
 
 async function textOf(view: MetricsView): Promise<string> {
-  const metrics = createMetrics({ view, build: BUILD, logWriteErrors: () => 7 });
+  const metrics = createMetrics({ view, packets: view, build: BUILD, logWriteErrors: () => 7 });
   metrics.stop();
   return await metrics.text();
 }

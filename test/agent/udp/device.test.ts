@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import test, { afterEach, beforeEach, describe } from 'node:test';
-import { createDevice, removeDevice, restoreDevice } from '../../src/agent/backend/udp.ts';
-import { Fault } from '../../src/agent/fault.ts';
-import { findLink } from '../../src/linux/link.ts';
-import { listRoutes } from '../../src/linux/route.ts';
-import { parsePrefix4 } from '../../src/wire/address.ts';
-import { createNamespace, type Namespace } from '../linux/namespace.ts';
-import { Background } from '../support/process.ts';
-import { waitFor } from '../support/waitfor.ts';
+import { Fault } from '../../../src/agent/fault.ts';
+import { createDevice, removeDevice, restoreDevice } from '../../../src/agent/udp/device.ts';
+import { findLink } from '../../../src/linux/link.ts';
+import { listRoutes } from '../../../src/linux/route.ts';
+import { parsePrefix4 } from '../../../src/wire/address.ts';
+import { createNamespace, type Namespace } from '../../linux/namespace.ts';
+import { Background } from '../../support/process.ts';
+import { waitFor } from '../../support/waitfor.ts';
 
 const device = {
   name: 'flannel0',
@@ -90,7 +90,7 @@ link set flannel0 mtu 900 up
   test('that another process holds is refused', async () => {
     space.ip('tuntap add dev flannel0 mode tun multi_queue\n');
     const program = `
-      const { openQueue } = await import('${new URL('../../src/tun/device.js', import.meta.url)}');
+      const { openQueue } = await import('${new URL('../../../src/tun/device.js', import.meta.url)}');
       openQueue('flannel0', { vnetHeader: false, tso: false, uso: false });
       console.log('held');
       setInterval(() => {}, 1_000_000);`;

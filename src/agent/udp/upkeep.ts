@@ -1,13 +1,13 @@
-import type { Run } from '../linux/command.ts';
-import { findLink } from '../linux/link.ts';
-import { type Monitor, startMonitor } from '../linux/monitor.ts';
-import type { Logger } from '../log.ts';
-import { formatAddress4 } from '../wire/address.ts';
-import { restoreDevice, type TunnelDevice } from './backend/udp.ts';
-import { Fault } from './fault.ts';
-import { ENCAPSULATION_BYTES } from './node-settings.ts';
-import type { Readiness } from './readiness.ts';
-import type { Uplink } from './uplink.ts';
+import type { Run } from '../../linux/command.ts';
+import { findLink } from '../../linux/link.ts';
+import { type Monitor, startMonitor } from '../../linux/monitor.ts';
+import type { Logger } from '../../log.ts';
+import { formatAddress4 } from '../../wire/address.ts';
+import { Fault } from '../fault.ts';
+import { ENCAPSULATION_BYTES } from '../node-settings.ts';
+import type { Readiness } from '../readiness.ts';
+import type { Uplink } from '../uplink.ts';
+import { restoreDevice, type TunnelDevice } from './device.ts';
 
 /** Should the monitor miss something, it is found at the next look. */
 const LOOK_EVERY_MS = 30_000;

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import test, { afterEach, beforeEach, describe } from 'node:test';
-import { type LeaseTable, NO_STATUS, startLeaseTable } from '../../src/agent/lease-table.ts';
+import { NO_STATUS, type Peers, watchPeers } from '../../src/agent/peers.ts';
+import { PeerTable } from '../../src/agent/udp/peer-table.ts';
 import { tableCapacity } from '../../src/forwarding/compile.ts';
 import {
   attach,
@@ -10,6 +11,7 @@ import {
   park,
 } from '../../src/forwarding/publication.ts';
 import { lookup } from '../../src/forwarding/table.ts';
+import { reachableByUdp } from '../../src/lease/admission.ts';
 import type { LeaseSink, LeaseSource } from '../../src/lease/source.ts';
 import { createLog } from '../../src/log.ts';
 import { parseAddress4, parsePrefix4 } from '../../src/wire/address.ts';
@@ -27,11 +29,12 @@ function entries(count: number, from = 10) {
   }));
 }
 
-describe('the lease table', () => {
+describe('the table of peers', () => {
   let sink: LeaseSink;
   let stopped: boolean;
   let publication: Publication;
-  let table: LeaseTable;
+  let table: PeerTable;
+  let peers: Peers;
   let told: number[];
 
   beforeEach(() => {
@@ -49,18 +52,19 @@ describe('the lease table', () => {
     };
     publication = createPublication(1, tableCapacity(network, 100));
     const { log } = createLog({ level: 'silent', format: 'json' });
-    table = startLeaseTable({
+    const published = (count: number) => told.push(count);
+    table = new PeerTable({ publication, network, subnet: own.subnet, log, published });
+    peers = watchPeers({
       source,
-      publication,
-      network,
-      own,
+      rules: { network, own, reachable: reachableByUdp },
       log,
-      published: (count) => told.push(count),
+      changed: () => table.set(peers.rows()),
     });
   });
 
   afterEach(async () => {
-    await table.stop();
+    await peers.stop();
+    table.stop();
     assert.ok(stopped);
   });
 
@@ -75,7 +79,7 @@ describe('the lease table', () => {
     sink.snapshot(entries(1));
     await published(2);
     assert.deepEqual(told, [1, 2]);
-    assert.equal(table.counts().peers, 1);
+    assert.equal(peers.counts().peers, 1);
   });
 
   test('reaches readers, follows moves and removals', async () => {
@@ -100,7 +104,7 @@ describe('the lease table', () => {
     sink.snapshot([]);
     await published(1);
     for (const entry of entries(100)) sink.changes([{ kind: 'put', entry }]);
-    await waitFor('the burst', () => table.counts().peers === 100 && told.length > 1);
+    await waitFor('the burst', () => peers.counts().peers === 100 && told.length > 1);
     assert.ok(table.publications <= 4, `${table.publications} tables for one burst`);
   });
 

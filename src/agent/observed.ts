@@ -1,0 +1,44 @@
+import type { SourceStatus } from '../lease/source.ts';
+import type { WatcherCounts } from '../lease/watcher.ts';
+import { CommandError, type Run } from '../linux/command.ts';
+import { lookUpRoute, type Route } from '../linux/route.ts';
+import type { Prefix4 } from '../wire/address.ts';
+import type { Peers } from './peers.ts';
+import type { Forwarder } from './udp/forwarder.ts';
+import type { Uplink } from './uplink.ts';
+
+/** This node's part of the overlay as it stands; times are Unix seconds. */
+export interface OwnView {
+  readonly network: Prefix4;
+  readonly subnet: Prefix4;
+  readonly publicAddress: number;
+  /** Who says so: a file, an option, a lease store. */
+  readonly origin: string;
+  readonly sinceSeconds: number;
+  /** Null where another process keeps the lease. */
+  readonly renewedSeconds: number | null;
+  /** Null too where the lease has no end. */
+  readonly expiresSeconds: number | null;
+}
+
+/** What every life of weft shows of itself while it lives, for metrics, health and the API. */
+export interface Observed {
+  /** Undefined where packets are another process's business, or the kernel's. */
+  readonly forwarder: Forwarder | undefined;
+  readonly peers: Peers | undefined;
+  readonly uplink: Uplink | undefined;
+  readonly sourceName: string;
+  own(): OwnView | null;
+  notReady(): string[];
+  leaseCounts(): WatcherCounts;
+  leaseStatus(): SourceStatus;
+  route(destination: string): Promise<Route | undefined>;
+}
+
+/** The kernel's route to an address; undefined where it has none. */
+export function routeTo(run: Run, destination: string): Promise<Route | undefined> {
+  return lookUpRoute(run, destination).catch((error: unknown) => {
+    if (error instanceof CommandError && /unreachable/i.test(error.stderr)) return undefined;
+    throw error;
+  });
+}

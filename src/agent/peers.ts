@@ -1,0 +1,148 @@
+import { type AdmissionRules, noRefusals } from '../lease/admission.ts';
+import type { Lease } from '../lease/lease.ts';
+import type { LeaseSource, SourceStatus, StopWatching } from '../lease/source.ts';
+import { LeaseWatcher, type PeerRow, type Refusal, type WatcherCounts } from '../lease/watcher.ts';
+import type { Logger } from '../log.ts';
+
+/** A burst of events becomes one change; two milliseconds are below what anybody can notice. */
+const LEAST_PAUSE_MS = 2;
+/** Following the leases takes at most a fifth of the main thread, however fast they change. */
+const PAUSE_PER_CHANGE = 4;
+/** A bad batch of leases is told by its first few, and not at every event. */
+const REFUSALS_TOLD = 5;
+const REPORT_PAUSE_MS = 1_000;
+
+export interface PeersOptions {
+  readonly source: LeaseSource;
+  readonly rules: AdmissionRules;
+  readonly log: Logger;
+  /**
+   * The peers are others than at the last call; called for the first list too, even an empty one,
+   * and never before it. How long it takes sets the pause before the next call.
+   */
+  readonly changed: (peers: Peers) => void;
+}
+
+/** The nodes that can be reached now, as the lease source tells them. */
+export interface Peers {
+  /** Judges all leases anew: our own was acquired, moved or lost. */
+  configure(rules: AdmissionRules): void;
+  leases(): Lease[];
+  rows(): PeerRow[];
+  /** What is refused now, at most `limit` of it. */
+  refusals(limit: number): Refusal[];
+  counts(): WatcherCounts;
+  status(): SourceStatus;
+  stop(): Promise<void>;
+}
+
+/** Before there is a source: all at zero, so that every metric exists from the start. */
+export const NO_COUNTS: WatcherCounts = {
+  peers: 0,
+  refused: noRefusals(),
+  events: { put: 0, delete: 0, snapshot: 0, ignored: 0 },
+};
+
+export const NO_STATUS: SourceStatus = {
+  state: 'connecting',
+  reason: 'not started',
+  lastSyncSeconds: 0,
+  resyncs: 0,
+  failures: 0,
+};
+
+export function watchPeers(options: PeersOptions): Peers {
+  const follower = new Follower(options);
+  follower.start();
+  return follower;
+}
+
+class Follower implements Peers {
+  private readonly options: PeersOptions;
+  private readonly watcher: LeaseWatcher;
+  private stopWatching: StopWatching | undefined;
+  private listed = false;
+  private timer: NodeJS.Timeout | undefined;
+  private earliest = 0;
+  private reporting: NodeJS.Timeout | undefined;
+  private told = '';
+
+  constructor(options: PeersOptions) {
+    this.options = options;
+    this.watcher = new LeaseWatcher(options.rules);
+  }
+
+  start(): void {
+    this.stopWatching = this.options.source.watch({
+      snapshot: (entries) => {
+        const changed = this.watcher.snapshot(entries);
+        if (changed || !this.listed) this.schedule();
+        this.listed = true;
+        this.reportRefusals();
+      },
+      changes: (changes) => {
+        if (this.watcher.changes(changes)) this.schedule();
+        this.reportRefusals();
+      },
+    });
+  }
+
+  configure(rules: AdmissionRules): void {
+    if (this.watcher.configure(rules) && this.listed) this.schedule();
+    if (this.listed) this.reportRefusals();
+  }
+
+  leases(): Lease[] {
+    return this.watcher.leases();
+  }
+
+  rows(): PeerRow[] {
+    return this.watcher.rows();
+  }
+
+  refusals(limit: number): Refusal[] {
+    return this.watcher.refusals(limit);
+  }
+
+  counts(): WatcherCounts {
+    return this.watcher.counts();
+  }
+
+  status(): SourceStatus {
+    return this.options.source.status();
+  }
+
+  async stop(): Promise<void> {
+    await this.stopWatching?.();
+    clearTimeout(this.timer);
+    clearTimeout(this.reporting);
+  }
+
+  private schedule(): void {
+    const pauseMs = Math.max(0, this.earliest - performance.now());
+    this.timer ??= setTimeout(() => this.tell(), pauseMs);
+  }
+
+  private tell(): void {
+    this.timer = undefined;
+    const start = performance.now();
+    this.options.changed(this);
+    const now = performance.now();
+    this.earliest = now + Math.max(LEAST_PAUSE_MS, (now - start) * PAUSE_PER_CHANGE);
+  }
+
+  /** At most a line a second, and only when the counts are others than told before. */
+  private reportRefusals(): void {
+    this.reporting ??= setTimeout(() => {
+      this.reporting = undefined;
+      const refusals = this.watcher
+        .refusals(REFUSALS_TOLD)
+        .filter((refusal) => refusal.reason !== 'other_backend');
+      const { refused } = this.watcher.counts();
+      const told = JSON.stringify(refused);
+      if (told === this.told) return;
+      this.told = told;
+      if (refusals.length > 0) this.options.log.warn({ refused, refusals }, 'leases refused');
+    }, REPORT_PAUSE_MS);
+  }
+}

@@ -1,0 +1,284 @@
+import { availableParallelism } from 'node:os';
+import type { Config } from '../../config.ts';
+import { BLOCK_SLOTS, type PumpCounters } from '../../dataplane/counters.ts';
+import { FEATURES } from '../../dataplane/messages.ts';
+import { type Pool, type PumpStatus, startPool } from '../../dataplane/pool.ts';
+import { tableCapacity } from '../../forwarding/compile.ts';
+import type { PeerRow } from '../../lease/watcher.ts';
+import type { Run } from '../../linux/command.ts';
+import { findLink } from '../../linux/link.ts';
+import { readTransmitDrops } from '../../linux/statistics.ts';
+import { readSysctl } from '../../linux/sysctl.ts';
+import type { Logger } from '../../log.ts';
+import { formatAddress4 } from '../../wire/address.ts';
+import { settledWithin } from '../ending.ts';
+import { Fault } from '../fault.ts';
+import * as settings from '../node-settings.ts';
+import type { Readiness } from '../readiness.ts';
+import type { Uplink } from '../uplink.ts';
+import { createDevice, removeDevice, type TunnelDevice } from './device.ts';
+import { PeerTable } from './peer-table.ts';
+
+import { deviceGone, startUpkeep, type Upkeep } from './upkeep.ts';
+
+/** A /8 cut into /24s; flannel's networks hold no more. */
+const MOST_LEASES = 65_536;
+/** A step of the stop that takes longer hangs; the process ends without it. */
+const STOP_STEP_MS = 3_000;
+
+export interface ForwarderOptions {
+  readonly config: Config;
+  /** Every node's, 8285 where nobody says otherwise. */
+  readonly port: number;
+  readonly run: Run;
+  readonly readiness: Readiness;
+  readonly log: Logger;
+  /** Where leases come from, for the log. */
+  readonly source: string;
+  /** Throws a Fault once the node's settings are no longer those it runs with. */
+  readonly settled: () => Promise<void>;
+  /** Told of what it cannot go on with: a pump died, the device is gone, the settings are others. */
+  readonly fail: (fault: Fault) => void;
+  /** A table was handed to the pumps. */
+  readonly published: () => void;
+}
+
+/** The device and what lies under it, once they are there. */
+interface Tunnel {
+  readonly device: TunnelDevice;
+  readonly index: number;
+  readonly uplink: Uplink;
+}
+
+/**
+ * Moves packets for one subnet: device, pumps, their table and the upkeep of them. May be started
+ * again after a stop, with another subnet or uplink; the peers set last are remembered.
+ */
+export class Forwarder {
+  readonly workers: number;
+  readonly port: number;
+  readonly featureNames = FEATURES;
+  private readonly options: ForwarderOptions;
+  private readonly workersReason: string;
+  private tunnel: Tunnel | undefined;
+  private pool: Pool | undefined;
+  private table: PeerTable | undefined;
+  private upkeep: Upkeep | undefined;
+  private rows: readonly PeerRow[] | undefined;
+  private publicationsBefore = 0;
+  private past: readonly PumpCounters[] = [];
+  private dropsBefore = 0;
+  private lastDrops = 0;
+  private forwarding = false;
+  private stopping = false;
+
+  constructor(options: ForwarderOptions) {
+    this.options = options;
+    const chosen = settings.chooseWorkers(options.config.workers, availableParallelism());
+    this.workers = chosen.count;
+    this.workersReason = chosen.reason;
+    this.port = options.port;
+  }
+
+  /**
+   * Resolves when every queue and socket has its pump.
+   * @throws Fault for what is in the way; call `stop` after that too
+   */
+  async start(device: TunnelDevice, uplink: Uplink, signal: AbortSignal): Promise<void> {
+    const { run, port } = this.options;
+    this.stopping = false;
+    this.forwarding = false;
+    await settings.requireFreePort(uplink.address, port);
+    const { index, unset } = await createDevice(run, device);
+    this.tunnel = { device, index, uplink };
+    this.warnOfHost(unset);
+    signal.throwIfAborted();
+    await this.startPumps(this.tunnel, signal);
+    this.startUpkeep(this.tunnel);
+    this.announce(this.tunnel);
+  }
+
+  /** The peers, all of them; those of before stay in force until the first call. */
+  setPeers(rows: readonly PeerRow[]): void {
+    this.rows = rows;
+    this.table?.set(rows);
+  }
+
+  /** What forwarding needs of the host and weft does not take upon itself. */
+  private warnOfHost(unset: readonly string[]): void {
+    const { log } = this.options;
+    if (unset.length > 0) log.warn(`could not set ${unset.join(', ')}: set them on the host`);
+    if (readSysctl('net/ipv4/ip_forward') === '0') {
+      log.warn('net.ipv4.ip_forward is 0: pods will not be reached; sysctl net.ipv4.ip_forward=1');
+    }
+  }
+
+  private async startPumps({ device, uplink }: Tunnel, signal: AbortSignal): Promise<void> {
+    const { config, port, log } = this.options;
+    const pool = startPool({
+      workers: this.workers,
+      device: device.name,
+      mtu: device.mtu,
+      bindAddress: uplink.address,
+      port,
+      accept: config.accept,
+      timeToLive: config.timeToLive,
+      disabled: FEATURES.filter((feature) => config.disabled.includes(feature)),
+      txPorts: config.txPorts,
+      dscp: config.dscp,
+      busyPoll: config.busyPoll,
+      tableWords: tableCapacity(device.network, MOST_LEASES),
+      log,
+    });
+    this.pool = pool;
+    void pool.ended.then((end) => this.pumpsEnded(pool, end.reason));
+    await Promise.race([pool.ready.catch(pumpsRefused), aborted(signal)]);
+    this.forwarding = true;
+    this.dropsBefore = (readTransmitDrops(device.name) ?? 0) - this.lastDrops;
+    const { network, subnet } = device;
+    const published = () => this.options.published();
+    const { publication } = pool;
+    this.table = new PeerTable({ publication, network, subnet, log, published });
+    if (this.rows !== undefined) this.table.set(this.rows);
+  }
+
+  /** A pump dies of a deleted device too; the operator is told of the cause, not of the symptom. */
+  private async pumpsEnded(pool: Pool, reason: string | undefined) {
+    const over = () => this.stopping || this.pool !== pool || this.tunnel === undefined;
+    // What ends before it forwards is told by `ready`.
+    if (over() || !this.forwarding) return;
+    const { device, index } = this.tunnel!;
+    const found = await findLink(this.options.run, device.name).catch(() => undefined);
+    if (over()) return;
+    if (found?.index !== index) return this.options.fail(deviceGone(device.name));
+    const why = reason ?? 'without a reason';
+    this.options.fail(new Fault('dataplane', `a packet worker ended: ${why}`));
+  }
+
+  private startUpkeep({ device, index, uplink }: Tunnel): void {
+    const { run, readiness, log, settled, fail } = this.options;
+    this.upkeep = startUpkeep({ run, device, index, uplink, readiness, log, settled, fail });
+  }
+
+  /** The one line of the start: all that support would ask for. */
+  private announce({ device, uplink }: Tunnel): void {
+    const { port, source, log } = this.options;
+    const features = this.features();
+    const details = {
+      device: device.name,
+      mtu: device.mtu,
+      subnet: settings.describeNode(device),
+      underlay: uplink.name,
+      address: formatAddress4(uplink.address),
+      publicAddress: formatAddress4(uplink.publicAddress),
+      port,
+      workers: this.workers,
+      leases: source,
+      features,
+    };
+    log.info(
+      details,
+      `forwarding ${settings.describeNode(device)} through ${device.name} (MTU ${device.mtu}) ` +
+        `over ${uplink.name} ${details.address}:${port} (${uplink.reason}), ` +
+        `${this.workers} out and ${this.workers} in workers (${this.workersReason}), leases from ` +
+        `${source}, features: ${features.join(' ') || 'none'}`,
+    );
+  }
+
+  private features(): string[] {
+    const pumps = this.pumps();
+    return FEATURES.filter((feature) => pumps.some((pump) => pump.features.includes(feature)));
+  }
+
+  /**
+   * Pumps first, so that nothing reads a device that goes; each step has a deadline.
+   * @throws Fault of kind `hang` that names what did not end
+   */
+  async stop(keepDevice: boolean): Promise<void> {
+    this.stopping = true;
+    const { pool, upkeep, tunnel, table } = this;
+    const { log, run } = this.options;
+    const hung: string[] = [];
+    const step = async (what: string, work: Promise<unknown> | undefined) => {
+      if (!(await settledWithin(STOP_STEP_MS, work, log))) hung.push(what);
+    };
+    table?.stop();
+    await Promise.all([
+      step('the packet workers', pool?.stop()),
+      step("'ip monitor'", upkeep?.stop()),
+    ]);
+    this.tunQueueDrops();
+    if (tunnel !== undefined && !keepDevice) {
+      const { device, index } = tunnel;
+      await step(`removing ${device.name}`, removeDevice(run, device.name, index));
+    }
+    this.publicationsBefore = this.publications;
+    this.past = addUp(this.counters);
+    this.pool = undefined;
+    this.table = undefined;
+    this.upkeep = undefined;
+    this.tunnel = undefined;
+    if (hung.length === 0) return;
+    throw new Fault('hang', `did not end within ${STOP_STEP_MS / 1000} s: ${hung.join(', ')}`);
+  }
+
+  // What follows is the live view that metrics and health read.
+
+  /** Of the pumps there are, and of those before them. */
+  get counters(): readonly PumpCounters[] {
+    return [...this.past, ...(this.pool?.counters ?? [])];
+  }
+
+  pumps(): readonly PumpStatus[] {
+    return this.pool?.pumps() ?? [];
+  }
+
+  get device(): TunnelDevice | undefined {
+    return this.tunnel?.device;
+  }
+
+  get publications(): number {
+    return this.publicationsBefore + (this.table?.publications ?? 0);
+  }
+
+  get deviceUp(): boolean {
+    return this.upkeep?.deviceUp ?? false;
+  }
+
+  /** MTU in bytes of the tunnel and of the underlay; 0 while not known. */
+  get mtu(): { inner: number; underlay: number } {
+    const underlay = this.upkeep?.underlayMtu ?? this.tunnel?.uplink.mtu ?? 0;
+    return { inner: this.tunnel?.device.mtu ?? 0, underlay };
+  }
+
+  /** Packets the kernel dropped before a pump could read them, since the pumps are there. */
+  tunQueueDrops(): number {
+    if (this.tunnel === undefined || this.pool === undefined) return this.lastDrops;
+    const now = readTransmitDrops(this.tunnel.device.name);
+    if (now !== undefined) this.lastDrops = Math.max(this.lastDrops, now - this.dropsBefore);
+    return this.lastDrops;
+  }
+}
+
+/** One block a direction: counters never go back, however often pumps are started again. */
+function addUp(blocks: readonly PumpCounters[]): PumpCounters[] {
+  return (['tx', 'rx'] as const).map((direction) => {
+    const own = blocks.filter((block) => block.direction === direction);
+    const values = new Float64Array(BLOCK_SLOTS);
+    for (const block of own) block.values.forEach((value, slot) => void (values[slot]! += value));
+    return { direction, worker: 0, values };
+  });
+}
+
+/** A queue or a socket that could not be had; the pump names it. */
+function pumpsRefused(error: Error): never {
+  throw new Fault('environment', error.message);
+}
+
+/** Rejects when the signal comes. */
+function aborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    if (signal.aborted) reject(signal.reason);
+    else signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+  });
+}

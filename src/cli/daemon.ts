@@ -1,0 +1,118 @@
+import type { Observed } from '../agent/observed.ts';
+import { createApi } from '../api/router.ts';
+import { serveSocket } from '../api/server.ts';
+import type { DescribedOption } from '../config/describe.ts';
+import type { Daemon } from '../config/options.ts';
+import type { Config } from '../config.ts';
+import { createLog, type Logger } from '../log.ts';
+import { serveHttp } from '../observe/http.ts';
+import { createMetrics, type MetricsOptions } from '../observe/metrics.ts';
+import { apiView } from './api-view.ts';
+import { readVersions } from './build.ts';
+import { EXIT, tell } from './exit.ts';
+
+/** One long-lived command as it was given. */
+export interface Order {
+  readonly command: Daemon;
+  readonly config: Config;
+  /** The same configuration in words, for the API. */
+  readonly options: readonly DescribedOption[];
+}
+
+/** A long-lived part of weft, as its command sees it. */
+export interface Served {
+  readonly node: Observed;
+  readonly metrics: Pick<MetricsOptions, 'packets' | 'more'>;
+  readonly unhealthy: () => readonly string[];
+  /** Lives until the signal or a fault, which it throws. */
+  live(signal: AbortSignal): Promise<void>;
+  /** SIGHUP: reads its settings again. Without it SIGHUP ends the process as SIGTERM does. */
+  reload?(): void;
+}
+
+/**
+ * Runs one part of weft with its log, metrics, health and API until a signal or a fault; the
+ * latter is thrown.
+ */
+export async function serve(
+  order: Order,
+  make: (config: Config, log: Logger) => Served,
+): Promise<number> {
+  const { config } = order;
+  const { log, writeErrors } = createLog({ level: config.logLevel, format: config.logFormat });
+  const served = make(config, log);
+  // First of all, so that a start that takes long can be watched, and a second weft is told apart.
+  const close = await listen(order, served, writeErrors);
+  const signals = listenForSignals(log, served.reload?.bind(served));
+  try {
+    await served.live(signals.ordered);
+    log.info('stopped');
+    return EXIT.ordered;
+  } catch (error) {
+    log.fatal((error as Error).message);
+    throw error;
+  } finally {
+    signals.stop();
+    close();
+  }
+}
+
+/** Serves on --metrics-listen, beside it where flannel would, and on the socket of the API. */
+async function listen(
+  { command, config, options }: Order,
+  { node, metrics: parts, unhealthy }: Served,
+  logWriteErrors: () => number,
+): Promise<() => void> {
+  const build = readVersions();
+  const metrics = createMetrics({ view: node, ...parts, build, logWriteErrors });
+  const api = createApi(apiView(node, { command, version: build.version, config, options }));
+  const answers = {
+    metrics: () => metrics.text(),
+    contentType: metrics.contentType,
+    unhealthy,
+    notReady: () => node.notReady(),
+    mounted: api.handle,
+  };
+  const open: { close(): void }[] = [{ close: () => metrics.stop() }, { close: () => api.stop() }];
+  const close = () => {
+    for (const each of open) each.close();
+  };
+  const { healthzAddress: host, healthzPort: port } = config;
+  try {
+    open.push(await serveHttp({ ...config.metricsListen, ...answers }));
+    const { mounted: _, ...healthOnly } = answers;
+    const option = '--healthz-ip and --healthz-port';
+    if (port !== 0) open.push(await serveHttp({ host, port, option, ...healthOnly }));
+    if (config.apiSocket !== 'none') open.push(await serveSocket(config.apiSocket, api));
+  } catch (error) {
+    close();
+    throw error;
+  }
+  return close;
+}
+
+/** The first signal asks for an ordered end; the second does not wait for it. */
+function listenForSignals(
+  log: Logger,
+  reload: (() => void) | undefined,
+): { ordered: AbortSignal; stop(): void } {
+  const ordered = new AbortController();
+  const heard = (name: NodeJS.Signals) => {
+    if (name === 'SIGHUP' && reload !== undefined) return reload();
+    if (ordered.signal.aborted) {
+      tell(`${name} again: killed before the end was in order`);
+      // process.exit would wait for threads that hang in a system call.
+      process.kill(process.pid, 'SIGKILL');
+    }
+    log.info(`${name}: stopping`);
+    ordered.abort(new Error(name));
+  };
+  const names = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
+  for (const name of names) process.on(name, heard);
+  return {
+    ordered: ordered.signal,
+    stop: () => {
+      for (const name of names) process.off(name, heard);
+    },
+  };
+}
