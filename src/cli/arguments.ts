@@ -2,12 +2,7 @@ import { Command, Option } from 'commander';
 import { describeOptions } from '../config/describe.ts';
 import { type Daemon, type OptionRow, optionsOf } from '../config/options.ts';
 import { didYouMean } from '../config/values.ts';
-import {
-  environmentName,
-  type GivenOptions,
-  optionName,
-  readConfig,
-} from '../config.ts';
+import { environmentName, type GivenOptions, optionName, readConfig } from '../config.ts';
 import type { Order } from './daemon.ts';
 import { EXIT_HELP } from './exit.ts';
 

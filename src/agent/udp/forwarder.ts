@@ -264,8 +264,9 @@ export class Forwarder {
 function addUp(blocks: readonly PumpCounters[]): PumpCounters[] {
   return (['tx', 'rx'] as const).map((direction) => {
     const own = blocks.filter((block) => block.direction === direction);
-    const values = new Float64Array(BLOCK_SLOTS);
-    for (const block of own) block.values.forEach((value, slot) => void (values[slot]! += value));
+    const values = Float64Array.from({ length: BLOCK_SLOTS }, (_, slot) =>
+      own.reduce((sum, block) => sum + block.values[slot]!, 0),
+    );
     return { direction, worker: 0, values };
   });
 }
