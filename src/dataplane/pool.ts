@@ -238,6 +238,17 @@ function threadCpuSeconds(thread: number): number {
   }
 }
 
+/** One block a direction: totals never go back, however often pumps are started again. */
+export function addUp(blocks: readonly PumpCounters[]): PumpCounters[] {
+  return (['tx', 'rx'] as const).map((direction) => {
+    const own = blocks.filter((block) => block.direction === direction);
+    const values = Float64Array.from({ length: BLOCK_SLOTS }, (_, slot) =>
+      own.reduce((sum, block) => sum + block.values[slot]!, 0),
+    );
+    return { direction, worker: 0, values };
+  });
+}
+
 function once(action: () => Promise<void>): () => Promise<void> {
   let running: Promise<void> | undefined;
   return () => {

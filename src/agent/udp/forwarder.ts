@@ -1,8 +1,8 @@
 import { availableParallelism } from 'node:os';
 import type { Config } from '../../config.ts';
-import { BLOCK_SLOTS, type PumpCounters } from '../../dataplane/counters.ts';
+
 import { FEATURES } from '../../dataplane/messages.ts';
-import { type Pool, type PumpStatus, startPool } from '../../dataplane/pool.ts';
+import { addUp, type Pool, type PumpStatus, startPool } from '../../dataplane/pool.ts';
 import { tableCapacity } from '../../forwarding/compile.ts';
 import type { PeerRow } from '../../lease/watcher.ts';
 import type { Run } from '../../linux/command.ts';
@@ -37,7 +37,7 @@ export interface ForwarderOptions {
   readonly source: string;
   /** Throws a Fault once the node's settings are no longer those it runs with. */
   readonly settled: () => Promise<void>;
-  /** Told of what it cannot go on with: a pump died, the device is gone, the settings are others. */
+  /** Told of what it cannot go on with: a pump died, the device went, the settings are others. */
   readonly fail: (fault: Fault) => void;
   /** A table was handed to the pumps. */
   readonly published: () => void;
@@ -66,7 +66,7 @@ export class Forwarder {
   private upkeep: Upkeep | undefined;
   private rows: readonly PeerRow[] | undefined;
   private publicationsBefore = 0;
-  private past: readonly PumpCounters[] = [];
+  private past: Pool['counters'] = [];
   private dropsBefore = 0;
   private lastDrops = 0;
   private forwarding = false;
@@ -225,7 +225,7 @@ export class Forwarder {
   // What follows is the live view that metrics and health read.
 
   /** Of the pumps there are, and of those before them. */
-  get counters(): readonly PumpCounters[] {
+  get counters(): Pool['counters'] {
     return [...this.past, ...(this.pool?.counters ?? [])];
   }
 
@@ -258,17 +258,6 @@ export class Forwarder {
     if (now !== undefined) this.lastDrops = Math.max(this.lastDrops, now - this.dropsBefore);
     return this.lastDrops;
   }
-}
-
-/** One block a direction: counters never go back, however often pumps are started again. */
-function addUp(blocks: readonly PumpCounters[]): PumpCounters[] {
-  return (['tx', 'rx'] as const).map((direction) => {
-    const own = blocks.filter((block) => block.direction === direction);
-    const values = Float64Array.from({ length: BLOCK_SLOTS }, (_, slot) =>
-      own.reduce((sum, block) => sum + block.values[slot]!, 0),
-    );
-    return { direction, worker: 0, values };
-  });
 }
 
 /** A queue or a socket that could not be had; the pump names it. */

@@ -89,8 +89,9 @@ link set flannel0 mtu 900 up
 
   test('that another process holds is refused', async () => {
     space.ip('tuntap add dev flannel0 mode tun multi_queue\n');
+    const file = new URL('../../../src/tun/device.js', import.meta.url);
     const program = `
-      const { openQueue } = await import('${new URL('../../../src/tun/device.js', import.meta.url)}');
+      const { openQueue } = await import('${file}');
       openQueue('flannel0', { vnetHeader: false, tso: false, uso: false });
       console.log('held');
       setInterval(() => {}, 1_000_000);`;
