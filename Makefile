@@ -1,5 +1,5 @@
 # Each target is a line or two; the work is in scripts/ and in the tests themselves.
-.PHONY: setup packages build check test demo bench bench-netns fuzz fmt ci clean
+.PHONY: setup packages build check test test-rungs fuzz demo bench bench-netns fmt ci clean
 
 # npm ci only when the lock file is newer than what is installed.
 node_modules/.package-lock.json: package-lock.json package.json
@@ -18,6 +18,10 @@ check: build
 
 test: setup check
 	scripts/test.sh
+
+# The namespace tests without one offload after the other.
+test-rungs: setup build
+	scripts/rungs.sh
 
 demo: setup build
 	scripts/demo.sh

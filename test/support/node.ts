@@ -105,14 +105,17 @@ export class Weft {
 
   /**
    * Starts without waiting; `args` follow the usual ones, and take their place. With `output` both
-   * output streams go to that file.
+   * output streams go to that file. TEST_OFFLOAD, such as `udp_gro=off`, goes to every node.
    */
   constructor(space: NodeSpace, args: readonly string[], output?: string) {
     this.space = space;
     // The file system is one for all nodes.
     const socket = ['--api-socket', space.apiSocket];
     const underlay = args.includes('--iface') ? [] : ['--iface', 'eth0'];
-    const usual = ['--network', OVERLAY, '--subnet', space.subnet, ...socket, ...underlay];
+    const forced = process.env.TEST_OFFLOAD;
+    const offload = forced === undefined ? [] : ['--offload', forced];
+    const own = ['--network', OVERLAY, '--subnet', space.subnet, ...socket];
+    const usual = [...own, ...underlay, ...offload];
     const argv = [process.execPath, CLI, 'dataplane', ...usual, ...args];
     const redirect = ['sh', '-c', 'exec >"$0" 2>&1; exec "$@"', output ?? ''];
     const whole = output === undefined ? argv : [...redirect, ...argv];
