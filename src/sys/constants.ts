@@ -66,3 +66,6 @@ export const UDP_GRO = 104;
 
 // time.h
 export const CLOCK_MONOTONIC = 1;
+
+// linux/sched.h
+export const SCHED_BATCH = 3;

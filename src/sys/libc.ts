@@ -23,6 +23,7 @@ export const PROTOTYPES = {
   sendmmsg: 'int sendmmsg(int fd, void *messages, unsigned int count, int flags)',
   recvmmsg: 'int recvmmsg(int fd, void *messages, unsigned int count, int flags, void *timeout)',
   gettid: 'int gettid()',
+  sched_setscheduler: 'int sched_setscheduler(int pid, int policy, void *parameter)',
   clock_gettime: 'int clock_gettime(int clock, void *timespec)',
 } as const;
 
@@ -49,5 +50,6 @@ export interface Libc {
   sendmmsg(fd: number, messages: Pointer, count: number, flags: number): number;
   recvmmsg(fd: number, messages: Pointer, count: number, flags: number, timeout: Pointer): number;
   gettid(): number;
+  sched_setscheduler(thread: number, policy: number, parameter: Pointer): number;
   clock_gettime(clock: number, timespec: Pointer): number;
 }

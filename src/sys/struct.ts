@@ -55,3 +55,6 @@ export const IFNAMSIZ = 16;
 export const TIMESPEC_SECONDS = 0;
 export const TIMESPEC_NANOSECONDS = 8;
 export const TIMESPEC_SIZE = 16;
+
+/** struct sched_param (sched.h): the priority, 0 outside the real-time policies. */
+export const SCHED_PARAM_SIZE = 4;
