@@ -42,11 +42,11 @@ export default function pump(task: messages.PumpTask): messages.PumpEnd {
 }
 
 /**
- * SCHED_BATCH (sched(7)): a pump that wakes does not push aside whoever woke it, so a sender goes on
- * while its packets gather and one wake-up serves many. Measured on 2 cores: 64-byte UDP at 40 kpps
- * costs 5.5 µs of CPU a packet instead of 9.4, and its highest rate is a third higher; round trips
- * get 8 % shorter, TCP stays as it is. Needs no privilege; where it is refused (seccomp) weft works
- * as well, but costs more.
+ * SCHED_BATCH (sched(7)): a pump that wakes does not push aside whoever woke it, so a sender goes
+ * on while its packets gather and one wake-up serves many. Measured on 2 cores: 64-byte UDP at
+ * 40 kpps costs 5.5 µs of CPU a packet instead of 9.4, its highest rate is a third higher, round
+ * trips get 8 % shorter, and TCP stays as it is. It needs no privilege; where it is refused all the
+ * same (seccomp, musl) weft works as before, and costs more.
  */
 function yieldToSenders(): void {
   libc.sched_setscheduler(0, SCHED_BATCH, new Uint8Array(SCHED_PARAM_SIZE));
