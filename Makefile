@@ -1,5 +1,5 @@
 # Each target is a line or two; the work is in scripts/ and in the tests themselves.
-.PHONY: setup packages build check test test-rungs fuzz demo bench bench-netns fmt ci clean
+.PHONY: setup packages build check test test-rungs fuzz demo docs bench bench-netns fmt ci clean
 
 # npm ci only when the lock file is newer than what is installed.
 node_modules/.package-lock.json: package-lock.json package.json
@@ -25,6 +25,10 @@ test-rungs: setup build
 
 demo: setup build
 	scripts/demo.sh
+
+# The pages of docs/ that come from the program's tables.
+docs: build
+	node dist/scripts/docs/main.js
 
 fmt: node_modules/.package-lock.json
 	npx biome check --write .

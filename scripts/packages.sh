@@ -9,6 +9,7 @@ packages='
   nftables iptables wireguard-go wireguard-tools
   etcd-server etcd-client
   openssl
+  prometheus chromium fonts-dejavu-core
 '
 
 # shellcheck disable=SC2086  # the list is ours and is meant to be split

@@ -64,8 +64,10 @@ async function listen(
   logWriteErrors: () => number,
 ): Promise<() => void> {
   const build = readVersions();
-  const metrics = createMetrics({ view: node, ...parts, build, logWriteErrors });
-  const api = createApi(apiView(node, { command, version: build.version, config, options }));
+  const view = apiView(node, { command, version: build.version, config, options });
+  const peers = { limit: config.metricsPeers, read: view.peers };
+  const metrics = createMetrics({ view: node, ...parts, build, logWriteErrors, peers });
+  const api = createApi(view);
   const answers = {
     metrics: () => metrics.text(),
     contentType: metrics.contentType,

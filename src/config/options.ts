@@ -87,6 +87,10 @@ export const OPTIONS = {
     help: 'its port; 0 is off',
     flannel: true,
   }),
+  metricsPeers: row('--metrics-peers <count>', 'Running', values.integer(0, 1_000), 0, {
+    commands: MOVERS,
+    help: 'metrics of so many peers by name, the rest under peer="other"; 0 for none',
+  }),
   logLevel: row(
     '--log-level <level>',
     'Running',

@@ -10,6 +10,8 @@ export interface Sample {
 export interface ReadMetric {
   readonly name: string;
   readonly help: string;
+  /** What an operator does about it, for docs/metrics.md; left out where there is nothing to do. */
+  readonly advice?: string;
   readonly type: 'counter' | 'gauge' | 'histogram';
   /** Reads the present values; called at each scrape, must not wait. */
   readonly read: () => readonly Sample[];
@@ -43,4 +45,14 @@ export const single = (value: number): readonly Sample[] => [{ labels: {}, value
 /** One value for each name of a closed set. */
 export function byLabel(label: string, values: Readonly<Record<string, number>>): Sample[] {
   return Object.entries(values).map(([name, value]) => ({ labels: { [label]: name }, value }));
+}
+
+export type Read = ReadMetric['read'];
+
+export function gauge(name: string, help: string, read: Read, advice?: string): ReadMetric {
+  return { name, help, type: 'gauge', read, ...(advice === undefined ? {} : { advice }) };
+}
+
+export function counter(name: string, help: string, read: Read, advice?: string): ReadMetric {
+  return { name, help, type: 'counter', read, ...(advice === undefined ? {} : { advice }) };
 }

@@ -1,15 +1,17 @@
 import { Registry } from 'prom-client';
-import { type ReadMetric, registerAll, single } from './exposition.ts';
+import { counter, gauge, type ReadMetric, registerAll, single } from './exposition.ts';
 import {
   BusyRatios,
   type ForwarderView,
   forwarderMetrics,
+  leaseMetrics,
   type NodeView,
   nodeMetrics,
   type PumpView,
   pumpMetrics,
 } from './node-metrics.ts';
-import { type PacketView, packetMetrics } from './packet-metrics.ts';
+import { effortMetrics, type PacketView, packetMetrics } from './packet-metrics.ts';
+import { PeerSeries, type PeerTraffic, peerMetrics } from './peer-metrics.ts';
 import { processMetrics } from './process-metrics.ts';
 
 /** Where packets are moved by this very process. */
@@ -28,10 +30,23 @@ export interface MetricsOptions {
   readonly view: NodeView;
   /** Left out where another process moves the packets. */
   readonly packets?: PacketsView;
-  /** What else there is to tell. */
+  /** What else the agent has to tell. */
   readonly more?: readonly ReadMetric[];
+  /** Peers, of which at most `limit` have series of their own; left out: no metrics of peers. */
+  readonly peers?: PeersView | undefined;
   readonly build: BuildInfo;
   readonly logWriteErrors: () => number;
+}
+
+export interface PeersView {
+  readonly limit: number;
+  readonly read: () => readonly PeerTraffic[];
+}
+
+/** Metrics that belong together, as docs/metrics.md shows them. */
+export interface MetricSection {
+  readonly title: 'Packets' | 'Leases' | 'Node and workers' | 'Agent' | 'Process' | 'Peers';
+  readonly metrics: readonly ReadMetric[];
 }
 
 export interface Metrics {
@@ -43,40 +58,54 @@ export interface Metrics {
 
 const SAMPLE_EVERY_MS = 1_000;
 
+/** Every metric there is; `busy` is sampled by the caller. */
+export function metricSections(options: MetricsOptions, busy: BusyRatios): MetricSection[] {
+  const { view, packets, more = [], build, logWriteErrors, peers } = options;
+  const own = [
+    counter(
+      'weft_log_write_errors_total',
+      'Log lines that could not be written',
+      () => single(logWriteErrors()),
+      'full disk or closed pipe',
+    ),
+    gauge('weft_build_info', 'Always 1; its labels say what runs', () => [
+      { labels: { ...build }, value: 1 },
+    ]),
+  ];
+  return [
+    { title: 'Packets', metrics: packets === undefined ? [] : packetMetrics(packets) },
+    { title: 'Leases', metrics: leaseMetrics(view) },
+    {
+      title: 'Node and workers',
+      metrics: [
+        ...nodeMetrics(view),
+        ...(packets === undefined ? [] : forwarderMetrics(packets)),
+        ...(packets === undefined ? [] : pumpMetrics(packets, busy)),
+        ...(packets === undefined ? [] : effortMetrics(packets)),
+      ],
+    },
+    { title: 'Agent', metrics: more },
+    { title: 'Process', metrics: [...processMetrics(), ...own] },
+    { title: 'Peers', metrics: peers === undefined ? [] : metricsOfPeers(peers) },
+  ];
+}
+
+function metricsOfPeers({ limit, read }: PeersView): ReadMetric[] {
+  return limit > 0 ? peerMetrics(new PeerSeries(limit, read)) : [];
+}
+
 /** A registry of its own with every metric of the program; nothing is written per packet. */
 export function createMetrics(options: MetricsOptions): Metrics {
-  const { view, packets, more = [], build, logWriteErrors } = options;
   const exposition = new Registry();
   const busy = new BusyRatios();
-  registerAll(exposition, [
-    ...nodeMetrics(view),
-    ...(packets === undefined ? [] : metricsOfPackets(packets, busy)),
-    ...more,
-    ...processMetrics(),
-    {
-      name: 'weft_log_write_errors_total',
-      help: 'Log lines that could not be written',
-      type: 'counter',
-      read: () => single(logWriteErrors()),
-    },
-    {
-      name: 'weft_build_info',
-      help: 'Always 1; its labels say what runs',
-      type: 'gauge',
-      read: () => [{ labels: { ...build }, value: 1 }],
-    },
-  ]);
-  const sample = () => busy.sample(packets?.pumps() ?? [], performance.now() / 1000);
+  for (const { metrics } of metricSections(options, busy)) registerAll(exposition, metrics);
+  const sample = () => busy.sample(options.packets?.pumps() ?? [], performance.now() / 1000);
   const timer = setInterval(sample, SAMPLE_EVERY_MS).unref();
   return {
     contentType: exposition.contentType,
     text: () => exposition.metrics(),
     stop: () => clearInterval(timer),
   };
-}
-
-function metricsOfPackets(view: PacketsView, busy: BusyRatios): ReadMetric[] {
-  return [...packetMetrics(view), ...forwarderMetrics(view), ...pumpMetrics(view, busy)];
 }
 
 /** A pump wakes once a second; five missed wake-ups are no delay but a hang. */

@@ -1,4 +1,4 @@
-import { byLabel, type ReadMetric, type Sample, single } from './exposition.ts';
+import { byLabel, counter, gauge, type ReadMetric, type Sample, single } from './exposition.ts';
 
 /** What is known of one pump while it lives. */
 export interface PumpView {
@@ -44,50 +44,87 @@ const SOURCE_STATES = ['connecting', 'synced', 'stale'];
 
 export function nodeMetrics(view: NodeView): ReadMetric[] {
   return [
-    gauge('weft_ready', '1 while /readyz answers 200', () =>
-      single(Number(view.notReady().length === 0)),
+    gauge(
+      'weft_ready',
+      '1 while /readyz answers 200',
+      () => single(Number(view.notReady().length === 0)),
+      '`curl 127.0.0.1:8286/readyz` names every cause',
     ),
-    ...leaseMetrics(view),
   ];
 }
 
+/** What the node's packet workers have to work with. */
 export function forwarderMetrics(view: ForwarderView): ReadMetric[] {
   return [
+    gauge(
+      'weft_device_up',
+      '1 while the TUN device is up',
+      () => single(Number(view.deviceUp)),
+      '`ip link set flannel0 up`; weft restores the route by itself',
+    ),
+    gauge(
+      'weft_mtu_bytes',
+      'MTU of the tunnel (inner) and of the underlay; 0 if unknown',
+      () => byLabel('layer', { inner: view.mtu.inner, underlay: view.mtu.underlay }),
+      'inner is at most underlay less 28, and the same on every node',
+    ),
+    gauge(
+      'weft_capability',
+      '1 if the offload is in force on every worker',
+      () => byLabel('feature', capabilities(view)),
+      '0 costs throughput, never packets; [features.md](../native-notes/features.md) says why',
+    ),
     gauge('weft_workers', 'Packet workers of each direction', () => single(view.workers)),
-    gauge('weft_device_up', '1 while the TUN device is up', () => single(Number(view.deviceUp))),
-    gauge('weft_mtu_bytes', 'MTU of the tunnel (inner) and of the underlay; 0 if unknown', () =>
-      byLabel('layer', { inner: view.mtu.inner, underlay: view.mtu.underlay }),
-    ),
-    gauge('weft_capability', '1 if the feature is in force on every worker', () =>
-      byLabel('feature', capabilities(view)),
-    ),
     counter('weft_table_publications_total', 'Lease tables handed to the workers', () =>
       single(view.publications),
     ),
   ];
 }
 
-function leaseMetrics(view: NodeView): ReadMetric[] {
+/** What is known of the leases and of where they come from. */
+export function leaseMetrics(view: NodeView): ReadMetric[] {
+  return [...leases(view), ...leaseSource(view)];
+}
+
+function leases(view: NodeView): ReadMetric[] {
   return [
-    gauge('weft_leases', 'Leases known: peers, those of other backends, refused ones', () => {
-      const { peers, refused } = view.leaseCounts();
-      const ignored = refused[IGNORED] ?? 0;
-      const all = Object.values(refused).reduce((total, count) => total + count, 0);
-      return byLabel('state', { peer: peers, ignored, refused: all - ignored });
-    }),
-    gauge('weft_lease_refused', 'Leases that are no peers now, by reason', () =>
-      byLabel('reason', view.leaseCounts().refused),
+    gauge(
+      'weft_leases',
+      'Leases known: peers, those of other backends, refused ones',
+      () => {
+        const { peers, refused } = view.leaseCounts();
+        const ignored = refused[IGNORED] ?? 0;
+        const all = Object.values(refused).reduce((total, count) => total + count, 0);
+        return byLabel('state', { peer: peers, ignored, refused: all - ignored });
+      },
+      '`peer` is the number of other nodes; if not, see `weft_lease_refused`',
+    ),
+    gauge(
+      'weft_lease_refused',
+      'Leases that are no peers now, by reason',
+      () => byLabel('reason', view.leaseCounts().refused),
+      'the log names the keys; `duplicate_subnet` and `own_public_address` are two nodes at odds',
     ),
     counter('weft_lease_events_total', 'What the lease source said; ignored changed nothing', () =>
       byLabel('type', view.leaseCounts().events),
     ),
-    gauge('weft_lease_source_state', '1 for the state the lease source is in', () => {
-      const now = view.leaseStatus().state;
-      return SOURCE_STATES.map((state) => ({
-        labels: { state },
-        value: Number(state === now),
-      }));
-    }),
+  ];
+}
+
+function leaseSource(view: NodeView): ReadMetric[] {
+  return [
+    gauge(
+      'weft_lease_source_state',
+      '1 for the state the lease source is in',
+      () => {
+        const now = view.leaseStatus().state;
+        return SOURCE_STATES.map((state) => ({
+          labels: { state },
+          value: Number(state === now),
+        }));
+      },
+      'forwarding goes on while `stale`, with the last leases; reach the source again',
+    ),
     gauge(
       'weft_lease_last_sync_timestamp_seconds',
       'When the leases were last known to be current; 0 if never',
@@ -96,8 +133,11 @@ function leaseMetrics(view: NodeView): ReadMetric[] {
     counter('weft_lease_resyncs_total', 'Whole lists read after the first', () =>
       single(view.leaseStatus().resyncs),
     ),
-    counter('weft_lease_source_failures_total', 'Failed tries to reach the lease source', () =>
-      single(view.leaseStatus().failures),
+    counter(
+      'weft_lease_source_failures_total',
+      'Failed tries to reach the lease source',
+      () => single(view.leaseStatus().failures),
+      'the log says what failed: address, certificate, password, or an unreadable file',
     ),
   ];
 }
@@ -127,25 +167,28 @@ export function pumpMetrics(view: ForwarderView, busy: BusyRatios): ReadMetric[]
     });
   };
   return [
+    gauge(
+      'weft_worker_busy_ratio',
+      'Share of a core that the worker used in the last second',
+      read((_, key) => busy.ratioOf(key)),
+      'near 1 it is the limit: more `--workers`, up to one a core, and `--tx-ports` on its peers',
+    ),
     counter(
       'weft_worker_cpu_seconds_total',
       'CPU time of the worker',
       read((pump) => pump?.cpuSeconds ?? 0),
     ),
     gauge(
-      'weft_worker_busy_ratio',
-      'Share of a core that the worker used in the last second',
-      read((_, key) => busy.ratioOf(key)),
-    ),
-    gauge(
       'weft_worker_heartbeat_age_seconds',
       'Time since the worker last woke; it wakes at least once a second',
       read((pump) => pump?.heartbeatAgeSeconds ?? 0),
+      'from 5 s on /healthz is 503: the thread hangs; restart weft',
     ),
     gauge(
       'weft_socket_buffer_bytes',
       'Socket buffer that the kernel granted: sending for tx, receiving for rx',
       read((pump) => pump?.socketBufferBytes ?? 0),
+      'raise `net.core.rmem_max` and `wmem_max` where it is small and `socket_overflow` grows',
     ),
   ];
 }
@@ -177,12 +220,4 @@ export class BusyRatios {
   ratioOf(key: string): number {
     return this.ratios.get(key) ?? 0;
   }
-}
-
-function gauge(name: string, help: string, read: ReadMetric['read']): ReadMetric {
-  return { name, help, type: 'gauge', read };
-}
-
-function counter(name: string, help: string, read: ReadMetric['read']): ReadMetric {
-  return { name, help, type: 'counter', read };
 }

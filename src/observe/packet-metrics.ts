@@ -1,5 +1,6 @@
 import * as counters from '../dataplane/counters.ts';
-import type { ReadMetric, Sample } from './exposition.ts';
+import { TUN_QUEUE_FULL } from './drop-advice.ts';
+import { counter, type ReadMetric, type Sample, single } from './exposition.ts';
 
 /** What the packet metrics are read from. */
 export interface PacketView {
@@ -12,19 +13,21 @@ export interface PacketView {
 const DIRECTIONS = ['tx', 'rx'] as const;
 const DROPS = { tx: counters.TX_DROPS, rx: counters.RX_DROPS };
 const CALLS = { tx: counters.TX_CALLS, rx: counters.RX_CALLS };
-/** The kernel's own reason beside ours: a packet that no pump ever saw. */
-const TUN_QUEUE_FULL = 'tun_queue_full';
 
-/** Everything that pumps count, summed over the workers of a direction. */
+/** What pumps carry and lose, summed over the workers of a direction. */
 export function packetMetrics(view: PacketView): ReadMetric[] {
-  const sum = (direction: counters.Direction, slot: number) =>
-    view.counters
-      .filter((pump) => pump.direction === direction)
-      .reduce((total, pump) => total + (pump.values[slot] ?? 0), 0);
-  return [...traffic(sum), ...losses(view, sum), ...icmp(sum), ...effort(sum)];
+  const sum = sumOf(view);
+  return [...traffic(sum), losses(view, sum), ...icmp(sum)];
 }
 
 type Sum = (direction: counters.Direction, slot: number) => number;
+
+function sumOf(view: PacketView): Sum {
+  return (direction, slot) =>
+    view.counters
+      .filter((pump) => pump.direction === direction)
+      .reduce((total, pump) => total + (pump.values[slot] ?? 0), 0);
+}
 
 function perDirection(sum: Sum, slot: number): Sample[] {
   return DIRECTIONS.map((direction) => ({ labels: { direction }, value: sum(direction, slot) }));
@@ -35,104 +38,85 @@ function traffic(sum: Sum): ReadMetric[] {
     ['inner', counters.INNER_BYTES],
     ['outer', counters.OUTER_BYTES],
   ] as const;
+  const bytes = () =>
+    DIRECTIONS.flatMap((direction) =>
+      layers.map(([layer, slot]) => ({
+        labels: { direction, layer },
+        value: sum(direction, slot),
+      })),
+    );
   return [
-    {
-      name: 'weft_packets_total',
-      help: 'Inner packets carried: tx from the TUN into UDP, rx from UDP into the TUN',
-      type: 'counter',
-      read: () => perDirection(sum, counters.PACKETS),
-    },
-    {
-      name: 'weft_bytes_total',
-      help: 'Bytes of those packets (inner), and with outer IPv4 and UDP headers (outer)',
-      type: 'counter',
-      read: () =>
-        DIRECTIONS.flatMap((direction) =>
-          layers.map(([layer, slot]) => ({
-            labels: { direction, layer },
-            value: sum(direction, slot),
-          })),
-        ),
-    },
-    {
-      name: 'weft_datagrams_total',
-      help: 'UDP datagrams on the wire',
-      type: 'counter',
-      read: () => perDirection(sum, counters.DATAGRAMS),
-    },
-    {
-      name: 'weft_superpackets_total',
-      help: 'Packets that crossed the TUN as one with many segments (TSO, USO, GRO)',
-      type: 'counter',
-      read: () => perDirection(sum, counters.SUPERPACKETS),
-    },
-    {
-      name: 'weft_outer_fragmented_packets_total',
-      help: 'Packets without DF over the path MTU, which the underlay fragments',
-      type: 'counter',
-      read: () => [{ labels: {}, value: sum('tx', counters.OUTER_FRAGMENTED) }],
-    },
+    counter(
+      'weft_packets_total',
+      'Inner packets carried: tx from the TUN into UDP, rx from UDP into the TUN',
+      () => perDirection(sum, counters.PACKETS),
+    ),
+    counter(
+      'weft_bytes_total',
+      'Bytes of those packets (inner), and with outer IPv4 and UDP headers (outer)',
+      bytes,
+    ),
+    counter('weft_datagrams_total', 'UDP datagrams on the wire', () =>
+      perDirection(sum, counters.DATAGRAMS),
+    ),
+    counter(
+      'weft_superpackets_total',
+      'Packets that crossed the TUN as one with many segments (TSO, USO, GRO)',
+      () => perDirection(sum, counters.SUPERPACKETS),
+    ),
+    counter(
+      'weft_outer_fragmented_packets_total',
+      'Packets without DF over the path MTU, which the underlay fragments',
+      () => single(sum('tx', counters.OUTER_FRAGMENTED)),
+      'costs throughput: lower the MTU of the pods',
+    ),
   ];
 }
 
-function losses(view: PacketView, sum: Sum): ReadMetric[] {
+function losses(view: PacketView, sum: Sum): ReadMetric {
   const meanings = DIRECTIONS.flatMap((direction) =>
     DROPS[direction].map(([slot, reason]) => ({ direction, slot, reason })),
   );
-  return [
-    {
-      name: 'weft_dropped_packets_total',
-      help: 'Packets lost, each under one reason; tun_queue_full and socket_overflow by the kernel',
-      type: 'counter',
-      read: () => [
-        ...meanings.map(({ direction, slot, reason }) => ({
-          labels: { direction, reason },
-          value: sum(direction, slot),
-        })),
-        { labels: { direction: 'tx', reason: TUN_QUEUE_FULL }, value: view.tunQueueDrops() },
-      ],
-    },
+  const read = () => [
+    ...meanings.map(({ direction, slot, reason }) => ({
+      labels: { direction, reason },
+      value: sum(direction, slot),
+    })),
+    { labels: { direction: 'tx', reason: TUN_QUEUE_FULL }, value: view.tunQueueDrops() },
   ];
+  return counter(
+    'weft_dropped_packets_total',
+    'Packets lost, each under one reason; tun_queue_full and socket_overflow by the kernel',
+    read,
+    'by its reason, in the table below',
+  );
 }
 
 function icmp(sum: Sum): ReadMetric[] {
   const both = (slot: number) => sum('tx', slot) + sum('rx', slot);
   return [
-    {
-      name: 'weft_icmp_sent_total',
-      help: 'ICMP errors given to senders on this node',
-      type: 'counter',
-      read: () =>
-        counters.ICMP_SENT.map(([slot, type]) => ({ labels: { type }, value: both(slot) })),
-    },
-    {
-      name: 'weft_icmp_suppressed_total',
-      help: 'ICMP errors that the rate limit held back',
-      type: 'counter',
-      read: () => [{ labels: {}, value: both(counters.ICMP_SUPPRESSED) }],
-    },
+    counter(
+      'weft_icmp_sent_total',
+      'ICMP errors given to senders on this node',
+      () => counters.ICMP_SENT.map(([slot, type]) => ({ labels: { type }, value: both(slot) })),
+      'follows `no_route`, `too_big` and `ttl_exceeded`',
+    ),
+    counter(
+      'weft_icmp_suppressed_total',
+      'ICMP errors that the rate limit held back',
+      () => single(both(counters.ICMP_SUPPRESSED)),
+      'a pod sends fast to where nothing is: `weft_dropped_packets_total{reason="no_route"}`',
+    ),
   ];
 }
 
-function effort(sum: Sum): ReadMetric[] {
+/** What carrying them costs: system calls, and how many packets share one. */
+export function effortMetrics(view: PacketView): ReadMetric[] {
+  const sum = sumOf(view);
   return [
-    {
-      name: 'weft_syscalls_total',
-      help: 'System calls of the packet workers',
-      type: 'counter',
-      read: () =>
-        DIRECTIONS.flatMap((direction) =>
-          CALLS[direction].flatMap(([first, call]) =>
-            counters.CALL_RESULTS.map((result, index) => ({
-              labels: { direction, call, result },
-              value: sum(direction, first + index),
-            })),
-          ),
-        ),
-    },
     histogram(
       'weft_batch_packets',
-      'Packets handled in one turn of a worker',
+      'Packets read (tx) or buffers received (rx) in one turn of a worker',
       counters.BATCH_HISTOGRAM,
       sum,
     ),
@@ -144,11 +128,28 @@ function effort(sum: Sum): ReadMetric[] {
     ),
     histogram(
       'weft_superpacket_segments',
-      'Segments of one superpacket',
+      'Segments of one superpacket (tx) or of one train (rx)',
       counters.SEGMENT_HISTOGRAM,
       sum,
     ),
+    counter(
+      'weft_syscalls_total',
+      'System calls of the packet workers',
+      () => calls(sum),
+      '`error` of sendmmsg or writev: see the drop reasons',
+    ),
   ];
+}
+
+function calls(sum: Sum): Sample[] {
+  return DIRECTIONS.flatMap((direction) =>
+    CALLS[direction].flatMap(([first, call]) =>
+      counters.CALL_RESULTS.map((result, index) => ({
+        labels: { direction, call, result },
+        value: sum(direction, first + index),
+      })),
+    ),
+  );
 }
 
 function histogram(name: string, help: string, first: number, sum: Sum): ReadMetric {

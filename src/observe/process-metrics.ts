@@ -1,5 +1,5 @@
 import { readdirSync } from 'node:fs';
-import { type ReadMetric, single } from './exposition.ts';
+import { counter, gauge, type ReadMetric, single } from './exposition.ts';
 
 const MICROSECONDS = 1e-6;
 
@@ -10,38 +10,30 @@ const MICROSECONDS = 1e-6;
 export function processMetrics(): ReadMetric[] {
   const started = Date.now() / 1000 - process.uptime();
   return [
-    {
-      name: 'weft_process_cpu_seconds_total',
-      help: 'CPU time of the whole process, workers included',
-      type: 'counter',
-      read: () => {
+    counter(
+      'weft_process_cpu_seconds_total',
+      'CPU time of the whole process, workers included',
+      () => {
         const { user, system } = process.cpuUsage();
         return single((user + system) * MICROSECONDS);
       },
-    },
-    {
-      name: 'weft_process_start_time_seconds',
-      help: 'Unix time of the start',
-      type: 'gauge',
-      read: () => single(started),
-    },
-    {
-      name: 'weft_process_resident_memory_bytes',
-      help: 'Memory of the process that is in RAM',
-      type: 'gauge',
-      read: () => single(process.memoryUsage.rss()),
-    },
-    {
-      name: 'weft_process_heap_used_bytes',
-      help: "JavaScript heap of the main thread, without the workers'",
-      type: 'gauge',
-      read: () => single(process.memoryUsage().heapUsed),
-    },
-    {
-      name: 'weft_process_open_fds',
-      help: 'Open file descriptors',
-      type: 'gauge',
-      read: () => single(readdirSync('/proc/self/fd').length),
-    },
+    ),
+    gauge(
+      'weft_process_start_time_seconds',
+      'Unix time of the start',
+      () => single(started),
+      'young, and nobody restarted it: the log of the run before says why it ended',
+    ),
+    gauge('weft_process_resident_memory_bytes', 'Memory of the process that is in RAM', () =>
+      single(process.memoryUsage.rss()),
+    ),
+    gauge(
+      'weft_process_heap_used_bytes',
+      "JavaScript heap of the main thread, without the workers'",
+      () => single(process.memoryUsage().heapUsed),
+    ),
+    gauge('weft_process_open_fds', 'Open file descriptors', () =>
+      single(readdirSync('/proc/self/fd').length),
+    ),
   ];
 }
