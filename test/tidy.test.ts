@@ -26,6 +26,7 @@ const ENTRIES = [
   'src/dataplane/worker.ts',
   'src/agent/backend/backend.ts',
   'src/cli/go-flags.ts',
+  'src/agent/firewall/firewall.ts',
 ];
 
 function lines(count: number, line: string): string {

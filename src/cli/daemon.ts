@@ -7,6 +7,7 @@ import type { Config } from '../config.ts';
 import { createLog, type Logger } from '../log.ts';
 import { serveHttp } from '../observe/http.ts';
 import { createMetrics, type MetricsOptions } from '../observe/metrics.ts';
+import { type Announcement, announce } from '../systemd/announce.ts';
 import { apiView } from './api-view.ts';
 import { readVersions } from './build.ts';
 import { EXIT, tell } from './exit.ts';
@@ -44,6 +45,8 @@ export async function serve(
   // First of all, so that a start that takes long can be watched, and a second weft is told apart.
   const close = await listen(order, served, writeErrors);
   const signals = listenForSignals(log, served.reload?.bind(served));
+  const announcement = announceTo(served, log);
+  signals.ordered.addEventListener('abort', () => announcement.stopping());
   try {
     await served.live(signals.ordered);
     log.info('stopped');
@@ -52,9 +55,20 @@ export async function serve(
     log.fatal((error as Error).message);
     throw error;
   } finally {
+    announcement.close();
     signals.stop();
     close();
   }
+}
+
+/** To systemd we live while every thread turns: not to be ready is no reason to be killed. */
+function announceTo({ node, unhealthy }: Served, log: Logger): Announcement {
+  return announce({
+    environment: process.env,
+    notReady: () => node.notReady(),
+    healthy: () => unhealthy().length === 0,
+    trouble: (sentence) => log.warn(sentence),
+  });
 }
 
 /** Serves on --metrics-listen, beside it where flannel would, and on the socket of the API. */

@@ -11,16 +11,25 @@ export interface Monitor {
 }
 
 export interface MonitorOptions {
-  /** Called soon after links, addresses or routes changed, and after every restart. */
+  /** Called soon after something changed, and after every restart. */
   readonly changed: () => void;
   /** Told each time the child ended by itself; it is started again after a growing pause. */
   readonly lost: (reason: string) => void;
   readonly prefix?: readonly string[];
+  /** What to run in place of `ip monitor` for links, addresses and routes; it never ends. */
+  readonly argv?: readonly string[];
+  /** Only lines with this text in them count. */
+  readonly about?: string;
 }
 
+const IP_MONITOR: readonly string[] = ['ip', '-o', 'monitor', 'link', 'address', 'route'];
+/** No line of a monitor is longer; the start of one that is would be dropped. */
+const MAX_LINE_BYTES = 64 * 1024;
+
 /**
- * Watches links, addresses and routes through a long-running `ip monitor`. Its lines are only a
- * wake-up: who is woken asks the kernel for the whole state, so that nothing hangs on their format.
+ * Watches the kernel through a long-running program, `ip monitor` unless told otherwise. Its lines
+ * are only a wake-up: who is woken asks the kernel for the whole state, so that nothing hangs on
+ * their format.
  */
 export function startMonitor(options: MonitorOptions): Monitor {
   const watch = new ChildWatch(options);
@@ -42,20 +51,15 @@ class ChildWatch {
   }
 
   start(): void {
-    const argv = [
-      ...(this.options.prefix ?? []),
-      'ip',
-      '-o',
-      'monitor',
-      'link',
-      'address',
-      'route',
-    ];
+    const argv = [...(this.options.prefix ?? []), ...(this.options.argv ?? IP_MONITOR)];
     const child = spawn(argv[0]!, argv.slice(1), { stdio: ['ignore', 'pipe', 'ignore'] });
     this.child = child;
-    child.stdout.on('data', () => {
+    let rest = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
       this.retryMs = FIRST_RETRY_MS;
-      this.wake();
+      const lines = rest + text;
+      rest = lines.slice(lines.lastIndexOf('\n') + 1).slice(-MAX_LINE_BYTES);
+      if (this.concerns(lines)) this.wake();
     });
     child.once('error', (error) => this.ended(error.message));
     child.once('exit', (code, signal) => this.ended(`ended with ${signal ?? `code ${code}`}`));
@@ -71,6 +75,11 @@ class ChildWatch {
     const exit = new Promise((resolve) => child.once('exit', resolve));
     child.kill('SIGKILL');
     await exit;
+  }
+
+  private concerns(lines: string): boolean {
+    const { about } = this.options;
+    return about === undefined || lines.includes(about);
   }
 
   /** The first change is told at once, what follows within the quiet time is told at its end. */

@@ -20,6 +20,7 @@ export const PROTOTYPES = {
   connect: 'int connect(int fd, void *address, unsigned int length)',
   setsockopt: 'int setsockopt(int fd, int level, int name, void *value, unsigned int length)',
   getsockopt: 'int getsockopt(int fd, int level, int name, void *value, void *length)',
+  send: 'int send(int fd, void *bytes, unsigned long length, int flags)',
   sendmmsg: 'int sendmmsg(int fd, void *messages, unsigned int count, int flags)',
   recvmmsg: 'int recvmmsg(int fd, void *messages, unsigned int count, int flags, void *timeout)',
   gettid: 'int gettid()',
@@ -47,6 +48,7 @@ export interface Libc {
   connect(fd: number, address: Pointer, length: number): number;
   setsockopt(fd: number, level: number, name: number, value: Pointer, length: number): number;
   getsockopt(fd: number, level: number, name: number, value: Pointer, length: Pointer): number;
+  send(fd: number, bytes: Pointer, length: number, flags: number): number;
   sendmmsg(fd: number, messages: Pointer, count: number, flags: number): number;
   recvmmsg(fd: number, messages: Pointer, count: number, flags: number, timeout: Pointer): number;
   gettid(): number;

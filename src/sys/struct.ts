@@ -39,6 +39,10 @@ export const SOCKADDR_PORT = 2;
 export const SOCKADDR_ADDRESS = 4;
 export const SOCKADDR_IN_SIZE = 16;
 
+/** struct sockaddr_un (sys/un.h): the same family, then a path that need not end in a zero. */
+export const SOCKADDR_UN_PATH = 2;
+export const SOCKADDR_UN_SIZE = 110;
+
 /** struct pollfd (poll.h). */
 export const POLLFD_FD = 0;
 export const POLLFD_EVENTS = 4;

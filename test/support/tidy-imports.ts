@@ -24,6 +24,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   'forwarding/table': { may: ['assert', 'forwarding/publication'] },
   'forwarding/publication': { may: ['assert', 'forwarding/table'] },
   tun: { may: ['sys', 'wire/virtio', 'assert', 'tun'] },
+  systemd: { may: ['sys', 'assert', 'systemd'] },
   udp: { may: ['sys', 'wire/address', 'assert', 'udp'] },
   dataplane: {
     may: [
