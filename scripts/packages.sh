@@ -8,7 +8,7 @@ packages='
   iputils-ping iperf3 socat sockperf tcpdump
   nftables iptables wireguard-go wireguard-tools
   etcd-server etcd-client
-  openssl
+  openssl ethtool zsh fish
   prometheus chromium fonts-dejavu-core
 '
 

@@ -45,6 +45,21 @@ export function readConfig(
   environment: NodeJS.ProcessEnv,
   faults: readonly string[] = [],
 ): Config {
+  const { config, faults: found } = examineConfig(daemon, given, environment, faults);
+  if (found.length > 0) throw new ConfigError(found);
+  return config;
+}
+
+/**
+ * The same without throwing: every fault, and the configuration with defaults in place of what
+ * cannot be read, to look further with.
+ */
+export function examineConfig(
+  daemon: Daemon,
+  given: GivenOptions,
+  environment: NodeJS.ProcessEnv,
+  faults: readonly string[] = [],
+): { config: Config; faults: string[] } {
   const found = [...faults, ...unknownVariables(environment)];
   const config = Object.fromEntries<unknown>(
     Object.entries(OPTIONS).map(([key, { fallback }]) => [key, fallback]),
@@ -63,8 +78,7 @@ export function readConfig(
   }
   const whole = Object.freeze(config) as unknown as Config;
   found.push(...contradictions(whole, (key) => set.has(key)));
-  if (found.length > 0) throw new ConfigError(found);
-  return whole;
+  return { config: whole, faults: found };
 }
 
 /** The texts given for an option, and the flag or variable that gave them. */

@@ -1,4 +1,4 @@
-import { chmodSync, lstatSync, mkdirSync, unlinkSync } from 'node:fs';
+import { chmodSync, lstatSync, mkdirSync, renameSync, unlinkSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { connect } from 'node:net';
 import { dirname } from 'node:path';
@@ -24,8 +24,8 @@ const MOST_HEADER_BYTES = 8_192;
 /** Root and the group of the socket; the same people who may read the host's routes and rules. */
 const SOCKET_MODE = 0o660;
 const DIRECTORY_MODE = 0o755;
-/** sun_path of unix(7), without its closing zero byte. */
-const LONGEST_PATH_BYTES = 107;
+/** sun_path of unix(7) without its closing zero byte, and without our process number. */
+const LONGEST_PATH_BYTES = 96;
 
 /**
  * Serves the API on a unix socket, mode 0660. The socket of a process that died is replaced; one
@@ -50,26 +50,26 @@ export async function serveSocket(path: string, api: Api): Promise<ApiServer> {
   );
   server.maxConnections = MOST_CONNECTIONS;
   server.setTimeout(2 * DEADLINE_MS, (socket) => socket.destroy());
-  // Made narrow from the first moment: between listen and chmod nobody else may connect.
-  const before = process.umask(0o777 & ~SOCKET_MODE);
+  // Under another name first: its mode is set before anybody can connect, an older socket is
+  // replaced at once, and Node, which removes the name that it was given, removes nobody else's.
+  const first = `${path}.${process.pid}`;
   try {
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
-      server.listen({ path }, resolve);
+      server.listen({ path: first }, resolve);
     });
-    chmodSync(path, SOCKET_MODE);
+    chmodSync(first, SOCKET_MODE);
+    renameSync(first, path);
   } catch (error) {
+    server.close();
     throw refusal(path, (error as Error).message, 'choose another with --api-socket');
-  } finally {
-    process.umask(before);
   }
   const inode = lstatSync(path).ino;
   return {
     close: () => {
-      const mine = inodeOf(path) === inode;
+      if (inodeOf(path) === inode) unlinkSync(path);
       server.close();
       server.closeAllConnections();
-      if (mine && inodeOf(path) === inode) unlinkSync(path);
     },
   };
 }
@@ -92,11 +92,6 @@ async function clearPath(path: string): Promise<void> {
   if (!found.isSocket()) throw refusal(path, 'is there and is no socket', 'remove it');
   if (await somebodyListens(path)) {
     throw refusal(path, 'another weft answers there', 'stop that one, or choose another path');
-  }
-  try {
-    unlinkSync(path);
-  } catch (error) {
-    throw refusal(path, (error as Error).message, 'remove it');
   }
 }
 

@@ -59,7 +59,8 @@ export function daemonCommand(
   };
 }
 
-function toOption(row: OptionRow<unknown>): Option {
+/** A row of the table as commander takes it; all its texts are kept, in their order. */
+export function toOption(row: OptionRow<unknown>): Option {
   const mark = row.flannel === true ? ' *' : '';
   // Go's flag package takes `--switch=false`, which is the only way to turn one off.
   const flags = row.flags.includes('<') ? row.flags : `${row.flags} [bool]`;
@@ -74,7 +75,8 @@ function shownDefault({ shown, fallback }: OptionRow<unknown>): string {
   return value === '' ? '' : ` (default: ${value})`;
 }
 
-function givenOf(command: Command): GivenOptions {
+/** What the command line gave for each option of the command. */
+export function givenOf(command: Command): GivenOptions {
   const values = command.opts() as Record<string, string[] | true | undefined>;
   return Object.fromEntries(
     command.options.map((option) => {
@@ -85,7 +87,7 @@ function givenOf(command: Command): GivenOptions {
 }
 
 /** Words that no option took. The word after an unknown option is most likely its value. */
-function strays(
+export function strays(
   daemon: Daemon,
   rows: readonly OptionRow<unknown>[],
   words: readonly string[],

@@ -1,5 +1,6 @@
 import { writeSync } from 'node:fs';
 import { Fault } from '../agent/fault.ts';
+import { ApiError } from '../api/client.ts';
 import { SocketError } from '../api/server.ts';
 import { ConfigError } from '../config.ts';
 import { SourceOptionsError } from '../lease/source.ts';
@@ -18,6 +19,10 @@ export const EXIT = {
   environment: 3,
   /** Forwarding ended: a worker died or the device was deleted. Starting again helps. */
   dataplane: 4,
+  /** No weft answers on its socket, or it refuses. */
+  unanswered: 5,
+  /** A command that looks at things found something wrong. */
+  trouble: 6,
 } as const;
 
 /** The same, for the end of the help. */
@@ -45,6 +50,7 @@ export function tell(line: string): void {
 }
 
 function classify(error: unknown): [code: number, lines: readonly string[]] {
+  if (error instanceof ApiError) return [EXIT.unanswered, [error.message, error.cure]];
   if (error instanceof ConfigError || error instanceof SourceOptionsError) {
     return [EXIT.configuration, error.faults];
   }

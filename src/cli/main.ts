@@ -1,12 +1,27 @@
 import { Command, CommanderError } from 'commander';
 import type { MakeCommand } from './arguments.ts';
 import { readVersions } from './build.ts';
+import { completionCommand } from './complete/command.ts';
 import { dataplaneCommand } from './dataplane.ts';
 import { EXIT, EXIT_HELP, explainEnd, tell } from './exit.ts';
 import { flagsCommand } from './flags.ts';
+import { checkConfigCommand } from './show/check-config.ts';
+import { doctorCommand } from './show/doctor.ts';
+import { peersCommand } from './show/peers.ts';
+import { statusCommand } from './show/status.ts';
+import { traceCommand } from './show/trace.ts';
 
 /** In the order of the help. */
-const COMMANDS: readonly MakeCommand[] = [dataplaneCommand, flagsCommand];
+const COMMANDS: readonly MakeCommand[] = [
+  dataplaneCommand,
+  statusCommand,
+  peersCommand,
+  traceCommand,
+  doctorCommand,
+  checkConfigCommand,
+  completionCommand,
+  flagsCommand,
+];
 
 /**
  * Runs one command of weft to its end.
@@ -18,19 +33,9 @@ export async function main(
   environment: NodeJS.ProcessEnv,
 ): Promise<number> {
   let code: number = EXIT.ordered;
-  const program = new Command('weft')
-    .description("flannel's UDP overlay, rebuilt for throughput")
-    .version(readVersions().version, '-V, --version', 'show the version')
-    .helpOption('-h, --help', 'show this help')
-    .addHelpText('after', `\n'weft <command> --help' lists its options.\n\n${EXIT_HELP}`);
-  const end = (exitCode: number) => {
+  const program = createProgram(environment, (exitCode) => {
     code = exitCode;
-  };
-  for (const make of COMMANDS) program.addCommand(make(environment, end));
-  for (const command of [program, ...program.commands]) {
-    // Commander writes its errors itself; ours all come out of one place, in one form.
-    command.exitOverride().configureOutput({ outputError: () => {} });
-  }
+  });
   try {
     if (words.length === 0) program.outputHelp({ error: true });
     else await program.parseAsync([...words], { from: 'user' });
@@ -38,6 +43,24 @@ export async function main(
   } catch (error) {
     return error instanceof CommanderError ? explainUsage(error) : explainEnd(error);
   }
+}
+
+/** All of `weft` as commander has it: what completion and the manual are made from, too. */
+export function createProgram(
+  environment: NodeJS.ProcessEnv,
+  end: (exitCode: number) => void,
+): Command {
+  const program = new Command('weft')
+    .description("flannel's UDP overlay, rebuilt for throughput")
+    .version(readVersions().version, '-V, --version', 'show the version')
+    .helpOption('-h, --help', 'show this help')
+    .addHelpText('after', `\n'weft <command> --help' lists its options.\n\n${EXIT_HELP}`);
+  for (const make of COMMANDS) program.addCommand(make(environment, end));
+  for (const command of [program, ...program.commands]) {
+    // Commander writes its errors itself; ours all come out of one place, in one form.
+    command.exitOverride().configureOutput({ outputError: () => {} });
+  }
+  return program;
 }
 
 function explainUsage(error: CommanderError): number {

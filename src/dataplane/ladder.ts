@@ -33,8 +33,8 @@ export interface Ladder {
 }
 
 /** Whether the running kernel is of this version or newer. */
-export function kernelAtLeast(major: number, minor: number): boolean {
-  const [a = 0, b = 0] = release().split(/[.-]/).map(Number);
+export function kernelAtLeast(major: number, minor: number, kernel = release()): boolean {
+  const [a = 0, b = 0] = kernel.split(/[.-]/).map(Number);
   return a > major || (a === major && b >= minor);
 }
 

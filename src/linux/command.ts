@@ -5,11 +5,13 @@ export class CommandError extends Error {
   override readonly name = 'CommandError';
   readonly argv: readonly string[];
   readonly stderr: string;
+  readonly stdout: string;
 
-  constructor(argv: readonly string[], stderr: string) {
+  constructor(argv: readonly string[], stderr: string, stdout = '') {
     super(`'${argv.join(' ')}' failed: ${stderr}`);
     this.argv = argv;
     this.stderr = stderr;
+    this.stdout = stdout;
   }
 }
 
@@ -39,7 +41,7 @@ export function commandRunner(prefix: readonly string[] = []): Run {
       } as const;
       const child = execFile(file!, rest, options, (error, stdout, stderr) => {
         if (error === null) resolve(stdout);
-        else reject(new CommandError(argv, reasonOf(error, stderr, file!)));
+        else reject(new CommandError(argv, reasonOf(error, stderr, file!), stdout));
       });
       // A program that ends without reading says why by its exit code; EPIPE would say less.
       child.stdin?.on('error', () => {}).end(input);

@@ -30,6 +30,12 @@ export async function listRoutes(run: Run, prefix: string): Promise<Route[]> {
   return (await ipJson<RouteRow>(run, args)).map(readRoute);
 }
 
+/** Routes for that prefix and for all that lies in it. */
+export async function listRoutesWithin(run: Run, prefix: string): Promise<Route[]> {
+  const args = ['-4', '-details', 'route', 'show', 'root', prefix];
+  return (await ipJson<RouteRow>(run, args)).map(readRoute);
+}
+
 /** The route that a packet to that address takes now; undefined where there is none. */
 export async function lookUpRoute(run: Run, address: string): Promise<Route | undefined> {
   const rows = await ipJson<RouteRow>(run, ['-4', '-details', 'route', 'get', address]);

@@ -5,11 +5,11 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { attempt, Background, type End, run, runAside } from './process.ts';
+import { attempt, Background, type End, type Ran, run, runAside } from './process.ts';
 import { inside, type NodeSpace, OVERLAY, type Topology } from './topology.ts';
 import { waitFor } from './waitfor.ts';
 
-const CLI = fileURLToPath(new URL('../../src/cli.js', import.meta.url));
+export const weftPath = fileURLToPath(new URL('../../src/cli.js', import.meta.url));
 const METRICS_PORT = 8286;
 
 export interface LeaseValue {
@@ -98,6 +98,12 @@ function httpAnswer(answer: string): { status: number; body: string } {
   return { status: Number(/^HTTP\/1\.\d (\d+)/.exec(head)?.[1] ?? 0), body: body.join('\r\n\r\n') };
 }
 
+/** A command that looks at the weft of a node, run in the node's namespace to its end. */
+export function ask(space: NodeSpace, ...words: string[]): Ran {
+  const argv = [process.execPath, weftPath, ...words, '--api-socket', space.apiSocket];
+  return attempt(inside(space.namespace, argv));
+}
+
 /** One `weft dataplane`. */
 export class Weft {
   readonly space: NodeSpace;
@@ -116,7 +122,7 @@ export class Weft {
     const offload = forced === undefined ? [] : ['--offload', forced];
     const own = ['--network', OVERLAY, '--subnet', space.subnet, ...socket];
     const usual = [...own, ...underlay, ...offload];
-    const argv = [process.execPath, CLI, 'dataplane', ...usual, ...args];
+    const argv = [process.execPath, weftPath, 'dataplane', ...usual, ...args];
     const redirect = ['sh', '-c', 'exec >"$0" 2>&1; exec "$@"', output ?? ''];
     const whole = output === undefined ? argv : [...redirect, ...argv];
     this.process = new Background(inside(space.namespace, whole));

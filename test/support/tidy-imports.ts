@@ -63,6 +63,9 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     ],
     packages: ['zod'],
   },
+  doctor: {
+    may: [...['api/schema', 'linux', 'dataplane/ladder'], ...['wire/address', 'assert', 'doctor']],
+  },
   cli: { may: ['*'], packages: ['commander', 'pino'] },
 };
 

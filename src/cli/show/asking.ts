@@ -1,0 +1,127 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import { Command, Option } from 'commander';
+import { ApiError } from '../../api/client.ts';
+import { DEFAULT_SOCKET } from '../../api/server.ts';
+import type { MakeCommand } from '../arguments.ts';
+import { EXIT } from '../exit.ts';
+import { type Paint, paintFor, REFRESH } from './terminal.ts';
+
+/** What the help of a command that looks says. */
+export interface LookHelp {
+  readonly name: string;
+  readonly summary: string;
+  readonly description: string;
+  readonly examples: string;
+}
+
+/** What every such command was told. */
+export interface Look {
+  readonly socket: string;
+  readonly output: 'table' | 'json';
+  readonly paint: Paint;
+  readonly environment: NodeJS.ProcessEnv;
+}
+
+/** One answer in both forms, and what it means for the exit code. */
+export interface Seen {
+  readonly json: unknown;
+  readonly lines: readonly string[];
+  readonly exit: number;
+}
+
+export const LOOK_EXIT_HELP = `Exit codes:
+  0  looked, and all is well
+  1  a mistake of weft's own; please report it
+  2  the command line cannot work
+  5  no weft answers on the socket, or it refuses
+  6  looked, and something is wrong; the output says what`;
+
+const VARIABLE = 'WEFT_API_SOCKET';
+
+/** A command that looks and says what it sees; `configure` adds its own options and arguments. */
+export function lookCommand(
+  { name, summary, description, examples }: LookHelp,
+  configure: (command: Command) => Command,
+  act: (look: Look, command: Command) => Promise<number>,
+): MakeCommand {
+  return (environment, end) => {
+    const command = new Command(name)
+      .summary(summary)
+      .description(description)
+      .addOption(
+        new Option('-o, --output <form>', 'for people or for programs')
+          .choices(['table', 'json'])
+          .default('table'),
+      )
+      .addHelpText('after', `\nExamples:\n${examples}\n\n${LOOK_EXIT_HELP}`)
+      .helpOption('-h, --help', 'show this help');
+    return configure(command).action(async () => {
+      const options = command.opts<{ output: Look['output']; apiSocket?: string }>();
+      const paint = paintFor(process.stdout.isTTY === true, environment);
+      const socket = options.apiSocket ?? environment[VARIABLE] ?? '';
+      const { output } = options;
+      const found = { socket: socket === '' ? DEFAULT_SOCKET : socket, output, paint, environment };
+      end(await act(found, command));
+    });
+  };
+}
+
+/** The option of commands that ask a running weft. */
+export function withSocket(command: Command): Command {
+  const help = `where weft serves its API (default: ${DEFAULT_SOCKET}, or ${VARIABLE})`;
+  return command.option('--api-socket <path>', help);
+}
+
+/** The option of commands that can be looked at for a while. */
+export function withWatch(command: Command): Command {
+  return command.option('-w, --watch [seconds]', 'look again every so often, 2 s if not said');
+}
+
+/** Writes one answer to stdout; the result is its exit code. */
+export function show({ output }: Look, { json, lines, exit }: Seen): number {
+  const text = output === 'json' ? JSON.stringify(json, null, 2) : lines.join('\n');
+  process.stdout.write(`${text}\n`);
+  return exit;
+}
+
+/**
+ * Looks once, or until Ctrl-C with --watch: in place on a terminal, one after the other elsewhere,
+ * and a line of JSON each with -o json. A weft that is away for a while is waited for.
+ */
+export async function showOrWatch(
+  look: Look,
+  command: Command,
+  see: () => Promise<Seen>,
+): Promise<number> {
+  const { watch } = command.opts<{ watch?: true | string }>();
+  if (watch === undefined) return show(look, await see());
+  const seconds = watch === true ? 2 : Number(watch);
+  if (!(seconds >= 0.1 && seconds <= 3_600)) {
+    command.error(`--watch takes 0.1 to 3600 seconds, not '${watch}'`);
+  }
+  const stop = new AbortController();
+  const asked = () => stop.abort();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, asked);
+  while (!stop.signal.aborted) {
+    process.stdout.write(frame(look, await seeOrExplain(look, see)));
+    await pause(seconds * 1000, undefined, { signal: stop.signal }).catch(() => undefined);
+  }
+  return EXIT.ordered;
+}
+
+function frame({ output }: Look, { json, lines }: Seen): string {
+  if (output === 'json') return `${JSON.stringify(json)}\n`;
+  const text = `${lines.join('\n')}\n`;
+  return process.stdout.isTTY === true ? `${REFRESH}${text}` : `${text}\n`;
+}
+
+async function seeOrExplain({ paint }: Look, see: () => Promise<Seen>): Promise<Seen> {
+  try {
+    return await see();
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    const { message, cure } = error;
+    const json = { error: message, cure };
+    return { json, lines: [paint('bad', message), cure], exit: EXIT.unanswered };
+  }
+}

@@ -1,0 +1,72 @@
+import { createSocket } from 'node:dgram';
+import { CommandError, type Run } from '../linux/command.ts';
+
+/** What became of a few echo requests; `tooLong` where a router or this host named a lower MTU. */
+export interface Echo {
+  readonly answered: boolean;
+  readonly tooLong: boolean;
+}
+
+/** iputils' ping cannot be run here: not installed, or not allowed. */
+export class NoPing extends Error {}
+
+const IP_AND_ICMP_BYTES = 28;
+
+/**
+ * Sends up to three echo requests, the first answer is enough.
+ * @param bytes of the whole IPv4 packet, sent with DF; left out, a small one
+ * @throws NoPing
+ */
+export async function echo(run: Run, address: string, bytes?: number): Promise<Echo> {
+  const size = bytes === undefined ? [] : ['-M', 'do', '-s', `${bytes - IP_AND_ICMP_BYTES}`];
+  try {
+    const argv = ['ping', '-n', '-c', '3', '-i', '0.2', '-w', '2', '-W', '1', ...size, address];
+    const text = await run(argv);
+    return { answered: true, tooLong: isTooLong(text) };
+  } catch (error) {
+    if (!(error instanceof CommandError)) throw error;
+    const text = `${error.stderr}\n${error.stdout}`;
+    if (/no program|not permitted|invalid option/i.test(text)) throw new NoPing(error.stderr);
+    return { answered: false, tooLong: isTooLong(text) };
+  }
+}
+
+/** In the words of ping(8): from this host, and from a router on the way. */
+function isTooLong(text: string): boolean {
+  return /message too long|frag needed/i.test(text);
+}
+
+/** The largest packet in bytes that is answered, between a size that is and one that is not. */
+export async function largestEcho(
+  run: Run,
+  address: string,
+  passes: number,
+  fails: number,
+): Promise<number> {
+  while (fails - passes > 1) {
+    const middle = (passes + fails) >> 1;
+    if ((await echo(run, address, middle)).answered) passes = middle;
+    else fails = middle;
+  }
+  return passes;
+}
+
+const KNOCK_MS = 500;
+
+/**
+ * Sends one byte to a UDP port, which weft takes for the end of a run and counts as `sentinel`.
+ * @returns whether the host said that nobody listens there (ICMP port unreachable, udp(7))
+ */
+export function isRefused(address: string, port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = createSocket('udp4');
+    const timer = setTimeout(() => end(false), KNOCK_MS);
+    const end = (refused: boolean) => {
+      clearTimeout(timer);
+      socket.close();
+      resolve(refused);
+    };
+    socket.on('error', (error: NodeJS.ErrnoException) => end(error.code === 'ECONNREFUSED'));
+    socket.connect(port, address, () => socket.send(Buffer.of(0)));
+  });
+}
