@@ -6,12 +6,15 @@ export class CommandError extends Error {
   readonly argv: readonly string[];
   readonly stderr: string;
   readonly stdout: string;
+  /** How the program ended by itself, and its stderr to the byte; undefined if it did not. */
+  readonly end: { readonly code: number; readonly stderr: string } | undefined;
 
-  constructor(argv: readonly string[], stderr: string, stdout = '') {
+  constructor(argv: readonly string[], stderr: string, stdout = '', end?: CommandError['end']) {
     super(`'${argv.join(' ')}' failed: ${stderr}`);
     this.argv = argv;
     this.stderr = stderr;
     this.stdout = stdout;
+    this.end = end;
   }
 }
 
@@ -40,8 +43,10 @@ export function commandRunner(prefix: readonly string[] = []): Run {
         env: { ...process.env, LC_ALL: 'C' },
       } as const;
       const child = execFile(file!, rest, options, (error, stdout, stderr) => {
-        if (error === null) resolve(stdout);
-        else reject(new CommandError(argv, reasonOf(error, stderr, file!), stdout));
+        if (error === null) return resolve(stdout);
+        const { code } = error;
+        const end = typeof code === 'number' ? { code, stderr } : undefined;
+        reject(new CommandError(argv, reasonOf(error, stderr, file!), stdout, end));
       });
       // A program that ends without reading says why by its exit code; EPIPE would say less.
       child.stdin?.on('error', () => {}).end(input);
@@ -64,4 +69,12 @@ function reasonOf(
 export async function ipJson<Row>(run: Run, args: readonly string[]): Promise<Row[]> {
   const text = await run(['ip', '-json', ...args]);
   return text.trim() === '' ? [] : (JSON.parse(text) as Row[]);
+}
+
+/** Whether a failure says that the device it names is not there. */
+export function isNoDevice(error: unknown): boolean {
+  return (
+    error instanceof CommandError &&
+    /does not exist|Cannot find device|No such device/.test(error.stderr)
+  );
 }

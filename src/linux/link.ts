@@ -1,4 +1,5 @@
-import { ipJson, type Run } from './command.ts';
+import { ipJson, isNoDevice, type Run } from './command.ts';
+import { readVxlan, type VxlanDetails, type VxlanRow } from './vxlan.ts';
 
 /** One address of a link as the kernel tells it. */
 export interface LinkAddress {
@@ -29,6 +30,9 @@ export interface Link {
   /** Kind in rtnetlink's words, `tun` for both TUN and TAP; absent for hardware. */
   readonly kind?: string;
   readonly tun?: TunDetails;
+  readonly vxlan?: VxlanDetails;
+  /** Link-layer address, lower case with colons; a TUN has none. */
+  readonly macAddress?: string;
   readonly addresses: readonly LinkAddress[];
 }
 
@@ -47,7 +51,8 @@ interface LinkRow {
   ifname: string;
   flags: string[];
   mtu: number;
-  linkinfo?: { info_kind?: string; info_data?: TunRow };
+  address?: string;
+  linkinfo?: { info_kind?: string; info_data?: TunRow & VxlanRow };
   addr_info?: AddressRow[];
 }
 
@@ -71,6 +76,17 @@ export async function findLink(run: Run, name: string): Promise<Link | undefined
   return (await listLinks(run)).find((link) => link.name === name);
 }
 
+/** The same as `findLink`, asking for that one alone: cheaper on a node with many pods. */
+export async function showLink(run: Run, name: string): Promise<Link | undefined> {
+  try {
+    const rows = await ipJson<LinkRow>(run, ['-details', 'address', 'show', 'dev', name]);
+    return rows.filter((row) => row.ifname !== undefined).map(readLink)[0];
+  } catch (error) {
+    if (isNoDevice(error)) return undefined;
+    throw error;
+  }
+}
+
 function readLink(row: LinkRow): Link {
   const kind = row.linkinfo?.info_kind;
   return {
@@ -80,6 +96,8 @@ function readLink(row: LinkRow): Link {
     mtu: row.mtu,
     ...(kind === undefined ? {} : { kind }),
     ...(kind === 'tun' ? { tun: readTun(row.linkinfo?.info_data ?? {}) } : {}),
+    ...(kind === 'vxlan' ? { vxlan: readVxlan(row.linkinfo?.info_data ?? {}) } : {}),
+    ...(row.address === undefined ? {} : { macAddress: row.address }),
     addresses: (row.addr_info ?? []).flatMap(readAddress),
   };
 }

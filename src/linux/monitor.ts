@@ -18,8 +18,8 @@ export interface MonitorOptions {
   readonly prefix?: readonly string[];
   /** What to run in place of `ip monitor` for links, addresses and routes; it never ends. */
   readonly argv?: readonly string[];
-  /** Only lines with this text in them count. */
-  readonly about?: string;
+  /** Only lines with this text in them, or that pass this test, count. */
+  readonly about?: string | ((line: string) => boolean);
 }
 
 const IP_MONITOR: readonly string[] = ['ip', '-o', 'monitor', 'link', 'address', 'route'];
@@ -79,6 +79,7 @@ class ChildWatch {
 
   private concerns(lines: string): boolean {
     const { about } = this.options;
+    if (typeof about === 'function') return lines.split('\n').some(about);
     return about === undefined || lines.includes(about);
   }
 

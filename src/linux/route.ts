@@ -1,4 +1,4 @@
-import { ipJson, type Run } from './command.ts';
+import { ipJson, isNoDevice, type Run } from './command.ts';
 
 /** One IPv4 route of the main table, in the words of `ip route`. */
 export interface Route {
@@ -11,6 +11,14 @@ export interface Route {
   readonly metric: number;
   /** Path MTU in bytes that the kernel learned or was told; absent where it knows none. */
   readonly mtu?: number;
+  /** Who set it, `boot`, `kernel`, `static`; a number where iproute2 has no name for it. */
+  readonly protocol: string;
+  /** Taken without asking whether the gateway is on the link. */
+  readonly onlink: boolean;
+  /** Type of service, `0x10`; only packets marked so take the route. */
+  readonly tos?: string;
+  /** Whether it has several next hops, of which the first is told. */
+  readonly multipath: boolean;
 }
 
 interface RouteRow {
@@ -21,6 +29,9 @@ interface RouteRow {
   prefsrc?: string;
   metric?: number;
   metrics?: { mtu?: number }[];
+  protocol?: string;
+  flags?: string[];
+  tos?: string;
   nexthops?: { dev?: string; gateway?: string }[];
 }
 
@@ -34,6 +45,22 @@ export async function listRoutes(run: Run, prefix: string): Promise<Route[]> {
 export async function listRoutesWithin(run: Run, prefix: string): Promise<Route[]> {
   const args = ['-4', '-details', 'route', 'show', 'root', prefix];
   return (await ipJson<RouteRow>(run, args)).map(readRoute);
+}
+
+/**
+ * Routes of one device; none where there is no such device.
+ * @param scope `link` leaves those to neighbours on the link, without a gateway
+ */
+export async function listRoutesOf(run: Run, device: string, scope = 'all'): Promise<Route[]> {
+  const filter = scope === 'all' ? [] : ['scope', scope];
+  const args = ['-4', '-details', 'route', 'show', 'table', 'main', 'dev', device, ...filter];
+  try {
+    // Rows of a listing by device do not repeat its name.
+    return (await ipJson<RouteRow>(run, args)).map((row) => readRoute({ dev: device, ...row }));
+  } catch (error) {
+    if (isNoDevice(error)) return [];
+    throw error;
+  }
 }
 
 /** The route that a packet to that address takes now; undefined where there is none. */
@@ -53,6 +80,10 @@ function readRoute(row: RouteRow): Route {
     ...(row.prefsrc === undefined ? {} : { source: row.prefsrc }),
     metric: row.metric ?? 0,
     ...mtuOf(row),
+    protocol: row.protocol ?? 'boot',
+    onlink: row.flags?.includes('onlink') === true,
+    ...(row.tos === undefined ? {} : { tos: row.tos }),
+    multipath: row.nexthops !== undefined,
   };
 }
 

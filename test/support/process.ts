@@ -18,13 +18,15 @@ export interface RunOptions {
 
 const OUTPUT_LIMIT = 64 * 1024 * 1024;
 const cleanups: (() => void)[] = [];
+let armed = false;
 
 /**
  * Registers a synchronous clean-up for the end of this process, however it ends; returns a function
  * that forgets it again. The last one registered runs first.
  */
 export function atEnd(cleanup: () => void): () => void {
-  if (cleanups.length === 0) {
+  if (!armed) {
+    armed = true;
     process.once('exit', cleanUp);
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
       process.once(signal, () => process.exit(130));

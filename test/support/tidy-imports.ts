@@ -47,7 +47,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
       ...['forwarding/compile', 'forwarding/publication'],
       ...['dataplane/pool', 'dataplane/messages'],
     ],
-    packages: ['pino'],
+    packages: ['pino', 'zod'],
   },
   observe: {
     may: [

@@ -1,11 +1,15 @@
 import type { Attributes, Lease } from '../../lease/lease.ts';
 import type { BackendConfig } from '../../lease/network.ts';
+import { isBatchWord } from '../../linux/batch.ts';
 import type { Run } from '../../linux/command.ts';
+import { mayConfigureNetwork } from '../../linux/statistics.ts';
 import type { Logger } from '../../log.ts';
 import type { Prefix4 } from '../../wire/address.ts';
 import { Fault } from '../fault.ts';
 import type { Readiness } from '../readiness.ts';
 import type { Uplink } from '../uplink.ts';
+import { createHostGateway } from './host-gw.ts';
+import { createVxlan } from './vxlan.ts';
 
 /** The lease that a backend works for; `publicAddress` is a host-order uint32. */
 export interface OwnLease {
@@ -90,7 +94,10 @@ export interface BackendContext {
 /** Checks options and host, and makes what must exist before a lease is asked for. */
 export type BackendMaker = (context: BackendContext) => Promise<Backend>;
 
-const MAKERS: Readonly<Record<string, BackendMaker>> = {};
+const MAKERS: Readonly<Record<string, BackendMaker>> = {
+  vxlan: createVxlan,
+  'host-gw': createHostGateway,
+};
 
 /**
  * Creates the backend of that name.
@@ -104,9 +111,29 @@ export async function createBackend(
 ): Promise<Backend> {
   const makers = new Map([...Object.entries(MAKERS), ...Object.entries(more)]);
   const maker = makers.get(type);
-  if (maker !== undefined) return maker(context);
+  if (maker !== undefined) {
+    requireUse(context.uplink);
+    return maker(context);
+  }
   throw new Fault(
     'configuration',
     `Backend Type '${type}' of the network config is not one of ${[...makers.keys()].join(', ')}`,
+  );
+}
+
+/** What every backend of the kernel's needs of the host. */
+function requireUse({ name }: Uplink): void {
+  if (!mayConfigureNetwork()) {
+    throw new Fault(
+      'environment',
+      'weft may not configure the network: run it as root or give it CAP_NET_ADMIN ' +
+        '(systemd: AmbientCapabilities=CAP_NET_ADMIN)',
+    );
+  }
+  if (isBatchWord(name)) return;
+  throw new Fault(
+    'environment',
+    `iproute2 cannot take '${name}' as the name of an interface in a batch: rename it ` +
+      `(ip link set dev '${name}' name NAME)`,
   );
 }
