@@ -1,4 +1,5 @@
 import { fileURLToPath } from 'node:url';
+import { compareFlags } from '../../src/cli/flags.ts';
 import { renderCli } from './cli.ts';
 import { renderConfiguration } from './configuration.ts';
 import { renderMetricsPage } from './metrics.ts';
@@ -18,4 +19,5 @@ export const PAGES: readonly Page[] = [
   { path: 'docs/metrics.md', render: renderMetricsPage },
   { path: 'docs/configuration.md', render: renderConfiguration },
   { path: 'docs/cli.md', render: renderCli },
+  { path: 'docs/flannel-flags.md', render: () => compareFlags('markdown') },
 ];

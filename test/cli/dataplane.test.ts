@@ -38,10 +38,15 @@ describe('weft dataplane', () => {
     return ['ip', 'netns', 'exec', space.name, ...argv];
   }
 
-  function start(...args: string[]): void {
+  const start = (...args: string[]) => startAs([], ...args);
+
+  /** `env NAME=value` in front, for a service manager's environment. */
+  function startAs(service: readonly string[], ...args: string[]): void {
     const usual = ['--leases', join(folder, 'leases.json'), '--iface', 'eth0', '--workers', '1'];
     usual.push('--api-socket', join(folder, 'weft.sock'));
-    weft = new Background(inside(process.execPath, CLI, 'dataplane', ...usual, ...args));
+    weft = new Background(
+      inside(...service, process.execPath, CLI, 'dataplane', ...usual, ...args),
+    );
   }
 
   const NODE = ['--network', '10.1.0.0/16', '--subnet', '10.1.5.0/24'];
@@ -73,6 +78,22 @@ describe('weft dataplane', () => {
     assert.ok(milliseconds < 1_000, `gone after ${milliseconds} ms`);
     assert.equal(addresses(), before);
     assert.equal(run(['ip', 'netns', 'pids', space.name]), '');
+  });
+
+  test('tells systemd when it is ready, that it lives, and that it ends', async () => {
+    const path = join(folder, 'notify');
+    const systemd = new Background(['socat', '-dd', '-u', `UNIX-RECV:${path}`, 'STDOUT']);
+    try {
+      await systemd.waitForOutput(/starting data transfer loop/);
+      startAs(['env', `NOTIFY_SOCKET=${path}`, 'WATCHDOG_USEC=200000'], ...NODE);
+      await systemd.waitForOutput(/^READY=1\n(?:.*\n)*WATCHDOG=1\nWATCHDOG=1$/m);
+      assert.match(systemd.stdout, /^STATUS=not ready: .*\n(?:.*\n)*STATUS=ready\n/);
+      assert.match(get('/readyz'), / 200 /);
+      await weft.stop();
+      assert.match(systemd.stdout, /^STOPPING=1$/m);
+    } finally {
+      await systemd.stop('SIGKILL');
+    }
   });
 
   test('says in one line what it does, and warns of ip_forward', async () => {
