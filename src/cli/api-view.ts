@@ -2,6 +2,7 @@ import type { Observed } from '../agent/observed.ts';
 import type { ApiView, PeerView } from '../api/view.ts';
 import type { DescribedOption } from '../config/describe.ts';
 import type { Config } from '../config.ts';
+import type { PeerTraffic } from '../dataplane/accounts.ts';
 import { FEATURES } from '../dataplane/messages.ts';
 import { formatAddress4, formatPrefix4 } from '../wire/address.ts';
 
@@ -77,10 +78,18 @@ function ownLease(node: Observed): ReturnType<ApiView['lease']> {
   };
 }
 
-function peers({ peers }: Observed): PeerView[] {
+function peers({ peers, forwarder }: Observed): PeerView[] {
   return (peers?.leases() ?? []).map(({ subnet, publicAddress, backendType }) => ({
     subnet: formatPrefix4(subnet),
     publicAddress: formatAddress4(publicAddress),
     backendType,
+    ...trafficOf(forwarder?.traffic(publicAddress)),
   }));
+}
+
+/** A peer that was never heard was not heard in 1970. */
+function trafficOf(traffic: PeerTraffic | undefined): Partial<PeerView> {
+  if (traffic === undefined) return {};
+  const { lastSeenSeconds, ...counts } = traffic;
+  return lastSeenSeconds === 0 ? counts : { ...counts, lastSeenSeconds };
 }

@@ -131,6 +131,19 @@ export const RUN_HISTOGRAM = 96;
 /** Slots of one pump's block. */
 export const BLOCK_SLOTS = 112;
 
+/**
+ * Accounts: what went to and came from one peer, four doubles an account and pump. Account 0 is
+ * everybody who has none: strangers, and peers beyond the last account.
+ */
+export const ACCOUNT_PACKETS = 0;
+export const ACCOUNT_BYTES = 1;
+export const ACCOUNT_DROPS = 2;
+export const ACCOUNT_SLOTS = 4;
+/** A /8 cut into /24s, flannel's most, and account 0. Pages never touched take no memory. */
+export const ACCOUNTS = 65_537;
+/** Doubles of one pump's accounts. */
+export const ACCOUNT_BLOCK = ACCOUNTS * ACCOUNT_SLOTS;
+
 /** Adds one observation; value ≥ 1. */
 export function observe(block: Float64Array, histogram: number, value: number): void {
   const bucket = value <= 1 ? 0 : 32 - Math.clz32(value - 1);

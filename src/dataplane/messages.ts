@@ -45,6 +45,10 @@ export interface PumpTask {
   readonly busyPoll: number;
   readonly control: SharedArrayBuffer;
   readonly counters: SharedArrayBuffer;
+  /** Every pump's accounts, ACCOUNT_BLOCK doubles each. */
+  readonly accounts: SharedArrayBuffer;
+  /** Every pump's tap, RING_BYTES each. */
+  readonly taps: SharedArrayBuffer;
   readonly publication: PublicationMemory;
 }
 

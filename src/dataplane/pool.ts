@@ -7,13 +7,16 @@ import { closeSync, readFileSync, writeSync } from 'node:fs';
 import type { Logger } from 'pino';
 import { Piscina } from 'piscina';
 import { createPublication, type Publication } from '../forwarding/publication.ts';
-import { BLOCK_SLOTS, type PumpCounters } from './counters.ts';
+import { type Accounts, createAccounts } from './accounts.ts';
+import { ACCOUNT_BLOCK, BLOCK_SLOTS, type PumpCounters } from './counters.ts';
 import * as messages from './messages.ts';
+import { createTaps, type Taps } from './tap/reader.ts';
+import { RING_BYTES } from './tap/ring.ts';
 
 /** What the agent decides before pumps start. */
 export type PoolOptions = Omit<
   messages.PumpTask,
-  'direction' | 'worker' | 'control' | 'counters' | 'publication'
+  'direction' | 'worker' | 'control' | 'counters' | 'accounts' | 'taps' | 'publication'
 > & {
   /** Words of the shared table, from `tableCapacity`. */
   readonly tableWords: number;
@@ -28,6 +31,10 @@ export interface Pool {
   /** The table's main side; publish to it at any time, also before `ready`. */
   readonly publication: Publication;
   readonly counters: readonly PumpCounters[];
+  /** Traffic by peer; its `accountOf` is for the compiler of tables. */
+  readonly accounts: Accounts;
+  /** Copies of packets for whoever watches. */
+  readonly taps: Taps;
   /** Live view for metrics and health. */
   pumps(): readonly PumpStatus[];
   /** Ends all pumps in order; resolves when every thread is gone. */
@@ -47,8 +54,8 @@ export interface PumpStatus {
 /** How long main waits for pumps to come up, and for them to go, before it says so. */
 const START_DEADLINE_MS = 10_000;
 const LOOK_EVERY_MS = 2;
-/** How often main looks whether a pump gave up a feature. */
-const LOSSES_EVERY_MS = 1000;
+/** How often main looks whether a pump gave up a feature, and which peers were heard. */
+const WATCH_EVERY_MS = 1000;
 
 /** Starts 2N pumps; returns at once. See `Pool` for what follows. */
 export function startPool(options: PoolOptions): Pool {
@@ -57,6 +64,8 @@ export function startPool(options: PoolOptions): Pool {
   const shared = {
     control: new SharedArrayBuffer(messages.controlBytes(pumps)),
     counters: new SharedArrayBuffer(pumps * BLOCK_SLOTS * 8),
+    accounts: new SharedArrayBuffer(pumps * ACCOUNT_BLOCK * 8),
+    taps: new SharedArrayBuffer(pumps * RING_BYTES),
   };
   const control = new Int32Array(shared.control);
   for (let pump = 0; pump < pumps; pump++) {
@@ -88,13 +97,19 @@ export function startPool(options: PoolOptions): Pool {
   }));
   const status = createStatus(control, counters);
   const told = new Map<messages.PumpTask, number>();
-  const watch = setInterval(() => tellLosses(control, tasks, told, log), LOSSES_EVERY_MS).unref();
+  const accounts = createAccounts(shared.accounts, plan.workers);
+  const watch = setInterval(() => {
+    tellLosses(control, tasks, told, log);
+    accounts.look(Date.now() / 1000);
+  }, WATCH_EVERY_MS).unref();
   void Promise.all(ends).then(() => clearInterval(watch));
   return {
     ready: whenReady(control, pumps, ended),
     ended,
     publication,
     counters,
+    accounts,
+    taps: createTaps(shared.taps, plan.workers),
     pumps: status,
     stop,
   };

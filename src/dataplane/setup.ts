@@ -2,11 +2,16 @@
 import type { Layout, Slab } from '../sys/memory.ts';
 import type { Pump } from './loop.ts';
 import type { PumpTask } from './messages.ts';
+import type { Tap } from './tap/writer.ts';
 
 export interface PumpSetup {
   readonly task: PumpTask;
   /** The pump's private counters. */
   readonly block: Float64Array;
+  /** The pump's accounts, in shared memory: no tick copies so much. */
+  readonly accounts: Float64Array;
+  /** The pump's tap on packets that lie in `bytes`. */
+  tap(bytes: Uint8Array): Tap;
   readonly wake: number;
   /** Descriptors to close in the end; a pump adds what it opens. */
   readonly opened: number[];

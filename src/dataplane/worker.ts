@@ -8,12 +8,14 @@ import { libc } from '../sys/binding.ts';
 import { EFD_CLOEXEC, EFD_NONBLOCK, SCHED_BATCH } from '../sys/constants.ts';
 import { check } from '../sys/errno.ts';
 import { SCHED_PARAM_SIZE } from '../sys/struct.ts';
-import { BLOCK_SLOTS } from './counters.ts';
+import { ACCOUNT_BLOCK, BLOCK_SLOTS } from './counters.ts';
 import { createInPump } from './in/pump.ts';
 import { createWait, type LoopState, runPump } from './loop.ts';
 import * as messages from './messages.ts';
 import { createOutPump } from './out/pump.ts';
 import type { PumpSetup } from './setup.ts';
+import { RING_BYTES } from './tap/ring.ts';
+import { createTap } from './tap/writer.ts';
 
 /** Milliseconds to wait for the other pump's descriptor before looking at the stop flag again. */
 const PATIENCE_MS = 100;
@@ -75,6 +77,8 @@ function live(
   const setup: PumpSetup = {
     task,
     block,
+    accounts: new Float64Array(task.accounts, number * ACCOUNT_BLOCK * 8, ACCOUNT_BLOCK),
+    tap: (bytes) => createTap(bytes, task.taps, number * RING_BYTES),
     wake,
     opened,
     lend(fd: number): void {

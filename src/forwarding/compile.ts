@@ -13,6 +13,7 @@ import {
   OWN_HOST_MASK,
   OWN_NETWORK,
   PEER_COUNT,
+  PEER_WORDS,
   PEERS_AT,
   ROOT_AT,
   ROOT_COUNT,
@@ -27,6 +28,10 @@ export interface Row {
   /** The node's public address, unsigned. */
   readonly peer: number;
 }
+
+/** The account of a peer (public address, unsigned); 0 is everybody's. */
+export type AccountOf = (peer: number) => number;
+const noAccount: AccountOf = () => 0;
 
 /** Where the parts of a table begin, in words from its first. */
 interface Layout {
@@ -51,12 +56,14 @@ export function tableCapacity(network: Prefix4, leases: number): number {
  * prefix the later wins. The own subnet is behind no peer: its row is passed over, and a wider
  * row gets a hole. Returns how many rows were left out: malformed ones, those outside the network
  * or inside the own subnet, and, counted from the end, those for which the table is too small.
+ * @param accountOf asked once for each peer: which account counts its traffic
  */
 export function compile(
   table: Int32Array,
   rows: readonly Row[],
   own: Prefix4,
   network: Prefix4,
+  accountOf: AccountOf = noAccount,
 ): number {
   const usable: Row[] = [];
   let passedOver = 0;
@@ -70,7 +77,7 @@ export function compile(
   table[LEASE_COUNT] = leases;
   // As a row without a peer, so that it takes its place among the prefix lengths.
   if (prefixContains(network, own)) usable.push({ ...own, peer: 0 });
-  insertAll(table, usable);
+  insertAll(table, usable, accountOf);
   return rows.length - passedOver - leases;
 }
 
@@ -104,7 +111,7 @@ function layoutFor(network: Prefix4, leases: number): Layout {
   let hashPlaces = 2;
   while (hashPlaces < 2 * leases) hashPlaces *= 2;
   const peersAt = ROOT_AT + roots;
-  const hashAt = peersAt + leases;
+  const hashAt = peersAt + PEER_WORDS * leases;
   const blocksAt = hashAt + hashPlaces * HASH_PLACE_WORDS;
   return {
     roots,
@@ -136,17 +143,17 @@ function writeHeader(table: Int32Array, layout: Layout, own: Prefix4, network: P
  * Shortest prefixes first, so that a longer one overwrites what a shorter one spread. One pass
  * over the rows for each length that occurs, of which there are few, is cheaper than a sort.
  */
-function insertAll(table: Int32Array, rows: readonly Row[]): void {
+function insertAll(table: Int32Array, rows: readonly Row[], accountOf: AccountOf): void {
   const occurs = new Array<boolean>(33).fill(false);
   for (const row of rows) occurs[row.length] = true;
   for (const [length, does] of occurs.entries()) {
     if (!does) continue;
-    for (const row of rows) if (row.length === length) insert(table, row);
+    for (const row of rows) if (row.length === length) insert(table, row, accountOf);
   }
 }
 
-function insert(table: Int32Array, row: Row): void {
-  const entry = row.peer === 0 ? 0 : slotFor(table, row.peer) + 1;
+function insert(table: Int32Array, row: Row, accountOf: AccountOf): void {
+  const entry = row.peer === 0 ? 0 : slotFor(table, row.peer, accountOf) + 1;
   let at = ROOT_AT + (row.network >>> 16) - table[ROOT_FIRST];
   let bits = 16;
   if (row.length > 16) {
@@ -176,7 +183,7 @@ function openBlock(table: Int32Array, at: number): number {
 }
 
 /** The slot of a peer, made at its first appearance, so that equal peers share one. */
-function slotFor(table: Int32Array, peer: number): number {
+function slotFor(table: Int32Array, peer: number, accountOf: AccountOf): number {
   const key = peer | 0;
   const mask = table[HASH_MASK];
   let place = hashOf(key) & mask;
@@ -186,7 +193,9 @@ function slotFor(table: Int32Array, peer: number): number {
     if (table[at] === key) return table[at + 1] - 1;
     if (table[at] === 0) {
       const slot = table[PEER_COUNT]++;
-      table[table[PEERS_AT] + slot] = key;
+      const row = table[PEERS_AT] + PEER_WORDS * slot;
+      table[row] = key;
+      table[row + 1] = accountOf(peer);
       table[at] = key;
       table[at + 1] = slot + 1;
       table[LONGEST_PROBE] = Math.max(table[LONGEST_PROBE], probes);

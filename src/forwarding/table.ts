@@ -2,7 +2,7 @@
  * Leases as flat memory: one Int32Array that a worker only indexes. It begins with a header of
  * fixed words; then come
  *   root    one entry for each /16 of the overlay network
- *   peers   slot → public address
+ *   peers   slot → public address, and the account that counts its traffic
  *   hash    public address → slot, open addressing, at most half full
  *   blocks  256 entries each, for the third and the fourth byte of an address
  * An entry is 0 for no peer, slot + 1 for a peer, or minus the index of the block that says more.
@@ -30,6 +30,8 @@ export const USED_WORDS = 12;
 /** The root follows the header, at a fixed place, which saves the look-up a load. */
 export const ROOT_AT = 16;
 export const BLOCK_ENTRIES = 256;
+/** Of each peer: public address, then account. */
+export const PEER_WORDS = 2;
 /** Public address, then slot + 1; an empty place has two zeros. */
 export const HASH_PLACE_WORDS = 2;
 
@@ -48,7 +50,12 @@ export function lookup(table: Int32Array, address: number): number {
 
 /** The public address (host order, unsigned) of a slot that `lookup` returned. */
 export function peerAddress(table: Int32Array, slot: number): number {
-  return table[table[PEERS_AT] + slot] >>> 0;
+  return table[table[PEERS_AT] + PEER_WORDS * slot] >>> 0;
+}
+
+/** The account of a slot that `lookup` returned: where its traffic is counted. */
+export function peerAccount(table: Int32Array, slot: number): number {
+  return table[table[PEERS_AT] + PEER_WORDS * slot + 1];
 }
 
 /** How many peers there are; slots count from 0. */

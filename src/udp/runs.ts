@@ -21,6 +21,8 @@ export interface Outbox {
   readonly peer: Int32Array;
   readonly firstIovec: Int32Array;
   readonly packet: Int32Array;
+  /** Where its peer's traffic is counted. */
+  readonly account: Int32Array;
   /** Outer TOS byte. */
   readonly typeOfService: Uint8Array;
   /** Which of the worker's sending sockets. */
@@ -48,6 +50,7 @@ export function createOutbox(): Outbox {
     peer: new Int32Array(OUTBOX_DATAGRAMS),
     firstIovec: new Int32Array(OUTBOX_DATAGRAMS + 1),
     packet: new Int32Array(OUTBOX_DATAGRAMS),
+    account: new Int32Array(OUTBOX_DATAGRAMS),
     typeOfService: new Uint8Array(OUTBOX_DATAGRAMS),
     lane: new Uint8Array(OUTBOX_DATAGRAMS),
   };

@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import test, { afterEach, beforeEach, describe } from 'node:test';
 import { NO_STATUS, type Peers, watchPeers } from '../../src/agent/peers.ts';
 import { PeerTable } from '../../src/agent/udp/peer-table.ts';
+import { createAccounts } from '../../src/dataplane/accounts.ts';
+import { ACCOUNT_BLOCK } from '../../src/dataplane/counters.ts';
 import { tableCapacity } from '../../src/forwarding/compile.ts';
 import {
   attach,
@@ -53,7 +55,8 @@ describe('the table of peers', () => {
     publication = createPublication(1, tableCapacity(network, 100));
     const { log } = createLog({ level: 'silent', format: 'json' });
     const published = (count: number) => told.push(count);
-    table = new PeerTable({ publication, network, subnet: own.subnet, log, published });
+    const accounts = createAccounts(new SharedArrayBuffer(2 * ACCOUNT_BLOCK * 8), 1);
+    table = new PeerTable({ publication, accounts, network, subnet: own.subnet, log, published });
     peers = watchPeers({
       source,
       rules: { network, own, reachable: reachableByUdp },

@@ -34,8 +34,8 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   },
   'dataplane/pool': {
     may: [
-      ...['log', 'assert', 'dataplane/messages', 'dataplane/counters'],
-      'forwarding/publication',
+      ...['log', 'assert', 'dataplane/messages', 'dataplane/counters', 'dataplane/accounts'],
+      ...['dataplane/tap', 'forwarding/publication'],
     ],
     packages: ['piscina', 'pino'],
   },
@@ -45,7 +45,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     may: [
       ...['lease', 'linux', 'config', 'log', 'wire/address', 'assert', 'agent'],
       ...['forwarding/compile', 'forwarding/publication'],
-      ...['dataplane/pool', 'dataplane/messages'],
+      ...['dataplane/pool', 'dataplane/messages', 'dataplane/accounts', 'dataplane/tap/reader'],
     ],
     packages: ['pino', 'zod'],
   },

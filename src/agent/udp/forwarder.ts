@@ -1,8 +1,10 @@
 import { availableParallelism } from 'node:os';
 import type { Config } from '../../config.ts';
 
+import type { PeerTraffic } from '../../dataplane/accounts.ts';
 import { FEATURES } from '../../dataplane/messages.ts';
 import { addUp, type Pool, type PumpStatus, startPool } from '../../dataplane/pool.ts';
+import type { Taps } from '../../dataplane/tap/reader.ts';
 import { tableCapacity } from '../../forwarding/compile.ts';
 import type { PeerRow } from '../../lease/watcher.ts';
 import type { Run } from '../../linux/command.ts';
@@ -137,8 +139,8 @@ export class Forwarder {
     this.dropsBefore = (readTransmitDrops(device.name) ?? 0) - this.lastDrops;
     const { network, subnet } = device;
     const published = () => this.options.published();
-    const { publication } = pool;
-    this.table = new PeerTable({ publication, network, subnet, log, published });
+    const { publication, accounts } = pool;
+    this.table = new PeerTable({ publication, accounts, network, subnet, log, published });
     if (this.rows !== undefined) this.table.set(this.rows);
   }
 
@@ -227,6 +229,16 @@ export class Forwarder {
   /** Of the pumps there are, and of those before them. */
   get counters(): Pool['counters'] {
     return [...this.past, ...(this.pool?.counters ?? [])];
+  }
+
+  /** What went to and came from a peer (host-order uint32) since the pumps are there. */
+  traffic(peer: number): PeerTraffic | undefined {
+    return this.pool?.accounts.traffic(peer);
+  }
+
+  /** Copies of packets for whoever watches; undefined while there are no pumps. */
+  get taps(): Taps | undefined {
+    return this.pool?.taps;
   }
 
   pumps(): readonly PumpStatus[] {

@@ -1,3 +1,4 @@
+import type { Accounts } from '../../dataplane/accounts.ts';
 import { compile } from '../../forwarding/compile.ts';
 import type { Publication } from '../../forwarding/publication.ts';
 import { publish } from '../../forwarding/publication.ts';
@@ -11,6 +12,7 @@ const LAST_RETRY_MS = 64;
 
 export interface PeerTableOptions {
   readonly publication: Publication;
+  readonly accounts: Accounts;
   readonly network: Prefix4;
   readonly subnet: Prefix4;
   readonly log: Logger;
@@ -43,10 +45,11 @@ export class PeerTable {
 
   private publishNow(): void {
     this.timer = undefined;
-    const { publication, subnet, network } = this.options;
+    const { publication, accounts, subnet, network } = this.options;
     let leftOut = 0;
     const done = publish(publication, (table) => {
-      leftOut = compile(table, this.rows, subnet, network);
+      accounts.begin();
+      leftOut = compile(table, this.rows, subnet, network, accounts.accountOf);
     });
     if (!done) {
       this.timer = setTimeout(() => this.publishNow(), this.retryMs);

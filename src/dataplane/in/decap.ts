@@ -21,6 +21,8 @@ import type { Accept, TimeToLiveMode } from '../messages.ts';
 export interface Decap {
   /** True to let the packet in; else the reason is counted. `sender` is the outer source. */
   admit(table: Int32Array, sender: number, at: number, length: number): boolean;
+  /** Counter slot of the last refusal. */
+  reason: number;
 }
 
 export interface DecapRules {
@@ -43,6 +45,7 @@ export function createDecap(
 
   function refuse(slot: number): boolean {
     block[slot]++;
+    decap.reason = slot;
     return false;
   }
 
@@ -85,5 +88,6 @@ export function createDecap(
     return first === 0 || first === 127 || first >= 224 || ownContains(table, from);
   }
 
-  return { admit };
+  const decap: Decap = { admit, reason: 0 };
+  return decap;
 }

@@ -22,6 +22,7 @@ import {
 } from '../../wire/virtio.ts';
 import * as counters from '../counters.ts';
 import type { Ladder } from '../ladder.ts';
+import type { Tap } from '../tap/writer.ts';
 
 /** virtio_net_hdr, the first packet whole, and a slice for each packet more. */
 const VECTOR = TRAIN_PACKETS + 1;
@@ -32,6 +33,7 @@ export interface IngressOptions {
   readonly layout: Layout;
   readonly writer: TunWriter;
   readonly block: Float64Array;
+  readonly tap: Tap;
   readonly coalescer: Coalescer;
   readonly wishes: CoalesceWishes;
   readonly ladder: Ladder;
@@ -47,7 +49,7 @@ export interface Ingress {
 }
 
 export function createIngress(options: IngressOptions): Ingress {
-  const { slab, layout, writer, block, coalescer, wishes, ladder } = options;
+  const { slab, layout, writer, block, tap, coalescer, wishes, ladder } = options;
   const { trains } = coalescer;
   const header = layout.take(VIRTIO_HEADER_LENGTH, 16);
   const iovecs = layout.take(VECTOR * IOVEC_SIZE, 64);
@@ -86,7 +88,7 @@ export function createIngress(options: IngressOptions): Ingress {
   function writeOne(at: number, length: number): void {
     const code = writer.writePacket(at, length);
     if (code !== 0) {
-      refused(code, 1);
+      dropped(refused(code, 1), at, length);
       return;
     }
     block[counters.CALL_WRITEV + counters.CALL_OK]++;
@@ -109,7 +111,7 @@ export function createIngress(options: IngressOptions): Ingress {
       return;
     }
     if (code !== 0) {
-      refused(code, packets);
+      dropped(refused(code, packets), trains.at[train], trains.firstLength[train]);
       return;
     }
     block[counters.CALL_WRITEV + counters.CALL_OK]++;
@@ -153,13 +155,20 @@ export function createIngress(options: IngressOptions): Ingress {
     return slices + 2;
   }
 
-  function refused(code: number, packets: number): void {
+  /** Counts the packets under the reason that the errno stands for, and returns its slot. */
+  function refused(code: number, packets: number): number {
     const again = code === EAGAIN || code === ENOBUFS || code === ENOMEM;
     block[counters.CALL_WRITEV + (again ? counters.CALL_AGAIN : counters.CALL_ERROR)]++;
-    if (again) block[counters.RX_TUN_FULL] += packets;
-    else if (code === EIO) block[counters.RX_TUN_DOWN] += packets;
-    else block[counters.RX_TUN_REFUSED] += packets;
     if (code === EBADFD) deleted = true;
+    const down = code === EIO ? counters.RX_TUN_DOWN : counters.RX_TUN_REFUSED;
+    const reason = again ? counters.RX_TUN_FULL : down;
+    block[reason] += packets;
+    return reason;
+  }
+
+  /** Of a train the first packet stands for all. Who sent it is no longer known here. */
+  function dropped(reason: number, at: number, length: number): void {
+    if (tap.mode !== 0) tap.drop(reason, at, length, 0);
   }
 
   return {

@@ -1,5 +1,6 @@
 /** The in pump: datagrams of peers → TUN. */
 
+import { findPeer, NO_PEER, peerAccount } from '../../forwarding/table.ts';
 import { createCoalescer } from '../../offload/coalesce.ts';
 import { libc } from '../../sys/binding.ts';
 import * as constants from '../../sys/constants.ts';
@@ -15,6 +16,7 @@ import { createLadder } from '../ladder.ts';
 import type { Pump } from '../loop.ts';
 import { PUMP_SOCKET_BUFFER } from '../messages.ts';
 import { type BuiltPump, IN_SLAB, type PumpSetup, RECEIVE_BUFFER_BYTES } from '../setup.ts';
+import type { Tap } from '../tap/writer.ts';
 import { propagateCongestion } from './congestion.ts';
 import { createDecap, type Decap } from './decap.ts';
 import { createIngress, type Ingress } from './ingress.ts';
@@ -62,8 +64,9 @@ export function createInPump(setup: PumpSetup): BuiltPump | undefined {
   };
   ladder.joining(wishes);
   const coalescer = createCoalescer(slab.bytes, loadSum(slab.memory), wishes);
-  const ingress = createIngress({ slab, layout, writer, block, coalescer, wishes, ladder });
-  const pump = inPump({ setup, bytes: slab.bytes, receiver, decap, ingress, drops });
+  const tap = setup.tap(slab.bytes);
+  const ingress = createIngress({ slab, layout, writer, block, tap, coalescer, wishes, ladder });
+  const pump = inPump({ setup, bytes: slab.bytes, receiver, decap, ingress, drops, tap });
   return { pump, slab, layout, fd: socket };
 }
 
@@ -99,11 +102,12 @@ interface Parts {
   readonly decap: Decap;
   readonly ingress: Ingress;
   readonly drops: () => number;
+  readonly tap: Tap;
 }
 
 function inPump(parts: Parts): Pump {
-  const { bytes, receiver, decap, ingress, drops } = parts;
-  const { block } = parts.setup;
+  const { bytes, receiver, decap, ingress, drops, tap } = parts;
+  const { block, accounts } = parts.setup;
   const { device } = parts.setup.task;
   let state = 0;
   let breaths = 0;
@@ -120,6 +124,7 @@ function inPump(parts: Parts): Pump {
     errorsInARow = 0;
     state = got < RECEIVE_BATCH ? EAGAIN : 0;
     block[counters.CALL_RECVMMSG + counters.CALL_OK]++;
+    tap.refresh();
     for (let i = 0; i < got; i++) takeIn(table, i);
     ingress.flush();
     return got;
@@ -139,30 +144,50 @@ function inPump(parts: Parts): Pump {
     const length = receiver.length[i];
     const step = receiver.segmentSize[i];
     const sender = receiver.sender[i];
-    const tos = receiver.typeOfService[i];
     if (receiver.truncated[i] !== 0) {
       block[counters.RX_TRUNCATED]++;
+      if (tap.mode !== 0) tap.drop(counters.RX_TRUNCATED, at, length, sender);
       return;
     }
     let datagrams = 0;
+    let admitted = 0;
+    let payload = 0;
     let from = 0;
     do {
       const size = Math.min(length - from, step);
       datagrams++;
-      if (decap.admit(table, sender, at + from, size)) letIn(at + from, size, tos);
+      if (takeOne(table, i, at + from, size)) {
+        admitted++;
+        payload += size;
+      }
       from += step;
     } while (from < length);
+    const slot = findPeer(table, sender);
+    const account = slot === NO_PEER ? 0 : peerAccount(table, slot) * counters.ACCOUNT_SLOTS;
+    accounts[account + counters.ACCOUNT_PACKETS] += admitted;
+    accounts[account + counters.ACCOUNT_BYTES] += payload;
+    accounts[account + counters.ACCOUNT_DROPS] += datagrams - admitted;
     block[counters.DATAGRAMS] += datagrams;
     block[counters.OUTER_BYTES] += length + OUTER_HEADERS * datagrams;
     counters.observe(block, counters.RUN_HISTOGRAM, datagrams);
   }
 
-  function letIn(at: number, length: number, tos: number): void {
+  /** One datagram of buffer `i`; true if its packet goes on to the TUN. */
+  function takeOne(table: Int32Array, i: number, at: number, size: number): boolean {
+    const sender = receiver.sender[i];
+    const tos = receiver.typeOfService[i];
+    if (!decap.admit(table, sender, at, size)) {
+      if (tap.mode !== 0) tap.drop(decap.reason, at, size, sender);
+      return false;
+    }
     if ((tos & ECN_BITS) !== 0 && !propagateCongestion(bytes, at, tos)) {
       block[counters.RX_ECN_CONGESTION]++;
-      return;
+      if (tap.mode !== 0) tap.drop(counters.RX_ECN_CONGESTION, at, size, sender);
+      return false;
     }
-    ingress.deliver(at, length);
+    if (tap.mode !== 0) tap.packet(at, size, sender, 0);
+    ingress.deliver(at, size);
+    return true;
   }
 
   return {

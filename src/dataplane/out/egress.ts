@@ -19,9 +19,10 @@ import {
 } from '../../udp/runs.ts';
 import { createSender, SEND_RUNS, type Sender } from '../../udp/send.ts';
 import { pathMtu } from '../../udp/socket.ts';
-import { hasDontFragment } from '../../wire/ipv4.ts';
+import { hasDontFragment, totalLength } from '../../wire/ipv4.ts';
 import type { Answer } from '../answer.ts';
 import * as counters from '../counters.ts';
+import type { Tap } from '../tap/writer.ts';
 
 /** Outer IPv4 and UDP headers. */
 export const OUTER_HEADERS = 28;
@@ -33,6 +34,8 @@ export interface EgressOptions {
   readonly slab: Slab;
   readonly layout: Layout;
   readonly block: Float64Array;
+  readonly accounts: Float64Array;
+  readonly tap: Tap;
   readonly answer: Answer;
   readonly port: number;
   /** Our underlay address, host order. */
@@ -47,19 +50,25 @@ export interface EgressOptions {
   readonly lowerSegmentation: () => void;
 }
 
+/** A peer: public address, host order, signed; and where its traffic is counted. */
+export interface Destination {
+  peer: number;
+  account: number;
+}
+
 export interface Egress {
   readonly outbox: Outbox;
   readonly sender: Sender;
   /** Room for this many more datagrams with two slices each. */
   hasRoom(datagrams: number): boolean;
   /** Queues a datagram whose slices were just added. `packet` is the offset of its inner packet. */
-  push(peer: number, size: number, packet: number, tosAndLane: number): void;
+  push(to: Destination, size: number, packet: number, tosAndLane: number): void;
   /** Sends everything queued and empties the outbox. */
   flush(table: Int32Array): void;
 }
 
 export function createEgress(options: EgressOptions): Egress {
-  const { slab, layout, block, answer, port, sockets, limits } = options;
+  const { slab, layout, block, accounts, tap, answer, port, sockets, limits } = options;
   const { bytes } = slab;
   const outbox = createOutbox();
   const runs: Runs = createRuns();
@@ -72,9 +81,10 @@ export function createEgress(options: EgressOptions): Egress {
     return outbox.count + datagrams <= OUTBOX_DATAGRAMS;
   }
 
-  function push(peer: number, size: number, packet: number, tosAndLane: number): void {
+  function push(to: Destination, size: number, packet: number, tosAndLane: number): void {
     const i = outbox.count;
-    outbox.peer[i] = peer;
+    outbox.peer[i] = to.peer;
+    outbox.account[i] = to.account;
     outbox.size[i] = size;
     outbox.packet[i] = packet;
     outbox.typeOfService[i] = tosAndLane & 0xff;
@@ -140,16 +150,28 @@ export function createEgress(options: EgressOptions): Egress {
   }
 
   function countSent(run: number): void {
-    countDatagrams(runs.length[run], runs.bytes[run]);
+    countDatagrams(runs.first[run], runs.length[run], runs.bytes[run]);
     counters.observe(block, counters.RUN_HISTOGRAM, runs.length[run]);
   }
 
   /** A datagram holds exactly one packet and nothing else. */
-  function countDatagrams(datagrams: number, payload: number): void {
+  function countDatagrams(first: number, datagrams: number, payload: number): void {
+    const account = outbox.account[first] * counters.ACCOUNT_SLOTS;
+    accounts[account + counters.ACCOUNT_PACKETS] += datagrams;
+    accounts[account + counters.ACCOUNT_BYTES] += payload;
     block[counters.PACKETS] += datagrams;
     block[counters.INNER_BYTES] += payload;
     block[counters.DATAGRAMS] += datagrams;
     block[counters.OUTER_BYTES] += payload + OUTER_HEADERS * datagrams;
+  }
+
+  function countDropped(reason: number, first: number, datagrams: number): void {
+    block[reason] += datagrams;
+    const account = outbox.account[first] * counters.ACCOUNT_SLOTS;
+    accounts[account + counters.ACCOUNT_DROPS] += datagrams;
+    // A superpacket is shown whole, by the header that it came with.
+    const at = outbox.packet[first];
+    if (tap.mode !== 0) tap.drop(reason, at, totalLength(bytes, at), outbox.peer[first]);
   }
 
   /** Deals with a run that the kernel refused; true to plan it again with a lower ladder. */
@@ -167,9 +189,9 @@ export function createEgress(options: EgressOptions): Egress {
       options.lowerSegmentation();
       return true;
     } else if (code === errors.EAGAIN || code === errors.ENOBUFS || code === errors.ENOMEM) {
-      block[counters.TX_SOCKET_FULL] += datagrams;
+      countDropped(counters.TX_SOCKET_FULL, runs.first[run], datagrams);
     } else {
-      block[counters.TX_SEND_REFUSED] += datagrams;
+      countDropped(counters.TX_SEND_REFUSED, runs.first[run], datagrams);
     }
     return false;
   }
@@ -191,10 +213,10 @@ export function createEgress(options: EgressOptions): Egress {
       if (outbox.size[i] < outbox.size[first] && sendAlone(i, sockets[outbox.lane[i]])) continue;
       if (!hasDontFragment(bytes, at)) {
         if (sendAlone(i, options.fragmenting)) block[counters.OUTER_FRAGMENTED]++;
-        else block[counters.TX_SEND_REFUSED]++;
+        else countDropped(counters.TX_SEND_REFUSED, i, 1);
         continue;
       }
-      block[counters.TX_TOO_BIG]++;
+      countDropped(counters.TX_TOO_BIG, i, 1);
       if (at === told) continue;
       told = at;
       tellMtu(at, outbox.peer[i]);
@@ -215,7 +237,7 @@ export function createEgress(options: EgressOptions): Egress {
     for (let waits = 0; waits < FULL_WAITS; waits++) {
       const sent = sender.transmit(fd, SEND_RUNS, SEND_RUNS + 1);
       if (sent > 0) {
-        countDatagrams(1, outbox.size[datagram]);
+        countDatagrams(datagram, 1, outbox.size[datagram]);
         return true;
       }
       if (-sent !== errors.EAGAIN) return false;

@@ -21,6 +21,8 @@ export interface Encap {
    * the sender told. Looks at a superpacket once, for all its `packets` (1 for an ordinary one).
    */
   route(table: Int32Array, at: number, length: number, packets: number): number;
+  /** Counter slot of the last refusal. */
+  reason: number;
 }
 
 export function createEncap(
@@ -33,6 +35,7 @@ export function createEncap(
 
   function refuse(slot: number, packets: number): number {
     block[slot] += packets;
+    encap.reason = slot;
     return REFUSED;
   }
 
@@ -59,5 +62,6 @@ export function createEncap(
     return slot;
   }
 
-  return { route };
+  const encap: Encap = { route, reason: 0 };
+  return encap;
 }

@@ -1,5 +1,5 @@
 /** The out pump: TUN queue → datagrams for peers. */
-import { peerAddress } from '../../forwarding/table.ts';
+import { peerAccount, peerAddress } from '../../forwarding/table.ts';
 import { BAD_OFFLOAD, createSegmenter, PLAIN, type Segmenter } from '../../offload/segment.ts';
 import { IP_MTU_DISCOVER, IP_PMTUDISC_DONT, IPPROTO_IP } from '../../sys/constants.ts';
 import { EBADFD, errnoName } from '../../sys/errno.ts';
@@ -15,7 +15,8 @@ import * as counters from '../counters.ts';
 import { createLadder, kernelAtLeast } from '../ladder.ts';
 import type { Pump } from '../loop.ts';
 import { type BuiltPump, OUT_SLAB, type PumpSetup, SEND_BUFFER_BYTES } from '../setup.ts';
-import { createEgress, type Egress } from './egress.ts';
+import type { Tap } from '../tap/writer.ts';
+import { createEgress, type Destination, type Egress } from './egress.ts';
 import { createEncap, type Encap, REFUSED } from './encap.ts';
 import { outerFields } from './lane.ts';
 
@@ -50,10 +51,13 @@ export function createOutPump(setup: PumpSetup): BuiltPump | undefined {
   const reader = createTunReader(slab, layout, queue.fd, queue.vnetHeader);
   const writer = createTunWriter(slab, layout, queue.fd, queue.vnetHeader);
   const answer = createAnswer(slab, layout, writer, block);
+  const tap = setup.tap(slab.bytes);
   const egress = createEgress({
     slab,
     layout,
     block,
+    accounts: setup.accounts,
+    tap,
     answer,
     port: task.port,
     bindAddress: task.bindAddress,
@@ -78,6 +82,7 @@ export function createOutPump(setup: PumpSetup): BuiltPump | undefined {
     encap,
     segmenter,
     strip,
+    tap,
   };
   return { pump: outPump(parts), slab, layout, fd: queue.fd };
 }
@@ -109,20 +114,23 @@ interface Parts {
   readonly answer: Answer;
   readonly egress: Egress;
   readonly encap: Encap;
+  readonly tap: Tap;
 }
 
 function outPump(parts: Parts): Pump {
-  const { bytes, reader, answer, egress, encap, segmenter, strip } = parts;
+  const { bytes, reader, answer, egress, encap, segmenter, strip, tap } = parts;
   const { vnetHeader } = parts.queue;
   const { cuts } = segmenter;
   // Where the next superpacket's headers go; the strip starts over when the outbox is empty.
   let nextHeader = strip;
   const { block } = parts.setup;
+  const to: Destination = { peer: 0, account: 0 };
   const { mtu, device, dscp, txPorts } = parts.setup.task;
 
   function breathe(table: Int32Array): number {
     const count = reader.drain();
     block[counters.CALL_READV + counters.CALL_OK] += count;
+    tap.refresh();
     for (let i = 0; i < count; i++) forward(table, reader.at[i], reader.length[i]);
     flush(table);
     return count;
@@ -137,30 +145,37 @@ function outPump(parts: Parts): Pump {
     const segments = vnetHeader ? segmenter.inspect(at, length) : PLAIN;
     if (segments === BAD_OFFLOAD) {
       block[counters.TX_BAD_OFFLOAD]++;
+      if (tap.mode !== 0) tap.drop(counters.TX_BAD_OFFLOAD, at, length, 0);
       return;
     }
     const packets = segments === PLAIN ? 1 : segments;
     const slot = encap.route(table, at, length, packets);
-    if (slot === REFUSED) return;
+    if (slot === REFUSED) {
+      if (tap.mode !== 0) tap.drop(encap.reason, at, length, 0);
+      return;
+    }
+    to.peer = peerAddress(table, slot) | 0;
+    to.account = peerAccount(table, slot);
     const longest = segments === PLAIN ? length : cuts.header + cuts.size;
     if (longest > mtu && length > mtu) {
       block[counters.TX_TOO_BIG] += packets;
+      if (tap.mode !== 0) tap.drop(counters.TX_TOO_BIG, at, length, to.peer);
       if (answer.mayTellMtu(at, length)) answer.fragNeeded(table, at, length, mtu);
       return;
     }
-    const peer = peerAddress(table, slot) | 0;
-    if (segments === PLAIN) forwardPacket(table, at, length, peer);
-    else forwardSegments(table, peer);
+    if (tap.mode !== 0) tap.packet(at, length, to.peer, segments === PLAIN ? 0 : cuts.size);
+    if (segments === PLAIN) forwardPacket(table, at, length);
+    else forwardSegments(table);
   }
 
-  function forwardPacket(table: Int32Array, at: number, length: number, peer: number): void {
+  function forwardPacket(table: Int32Array, at: number, length: number): void {
     if (!egress.hasRoom(1)) flush(table);
     egress.sender.addSlice(at, length);
-    egress.push(peer, length, at, outerFields(bytes, at, dscp, txPorts));
+    egress.push(to, length, at, outerFields(bytes, at, dscp, txPorts));
   }
 
   /** Queues the superpacket last inspected: fresh headers beside slices of its payload. */
-  function forwardSegments(table: Int32Array, peer: number): void {
+  function forwardSegments(table: Int32Array): void {
     const { at, header, size, payload, segments, stride } = cuts;
     if (!egress.hasRoom(segments)) flush(table);
     segmenter.cut(nextHeader);
@@ -170,7 +185,7 @@ function outPump(parts: Parts): Pump {
       const slice = Math.min(payload - from, size);
       egress.sender.addSlice(nextHeader, header);
       if (slice > 0) egress.sender.addSlice(at + header + from, slice);
-      egress.push(peer, header + slice, at, fields);
+      egress.push(to, header + slice, at, fields);
       nextHeader += stride;
     }
     block[counters.SUPERPACKETS]++;

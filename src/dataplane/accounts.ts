@@ -1,0 +1,130 @@
+/**
+ * Main's side of the accounts: which account counts which peer, and what it shows. A pump adds to
+ * an account by the number that stands in its table; here numbers are given out, and taken back
+ * from peers that left only when there is none left to give.
+ */
+import * as counters from './counters.ts';
+
+/** Traffic with one peer since it was first seen; packets and bytes are inner ones. */
+export interface PeerTraffic {
+  readonly txPackets: number;
+  readonly txBytes: number;
+  readonly txDrops: number;
+  readonly rxPackets: number;
+  readonly rxBytes: number;
+  readonly rxDrops: number;
+  /** Unix seconds of the last look that found a packet of the peer admitted; 0 if none did. */
+  readonly lastSeenSeconds: number;
+}
+
+export interface Accounts {
+  /** A new table begins: peers not asked for from here on may lose their account. */
+  begin(): void;
+  /** The account of a peer (public address, unsigned); 0 where all are taken. */
+  accountOf(peer: number): number;
+  /** Undefined for an address that never was a peer, or that has no account. */
+  traffic(peer: number): PeerTraffic | undefined;
+  /** Notes who was heard since the last look: pumps have no clock for it. */
+  look(unixSeconds: number): void;
+  /** What was counted for strangers and for peers without an account. */
+  others(): PeerTraffic;
+}
+
+interface Entry {
+  readonly account: number;
+  /** What the account had counted for its earlier owner. */
+  readonly before: PeerTraffic;
+  table: number;
+  heard: number;
+  lastSeenSeconds: number;
+}
+
+const NOTHING: PeerTraffic = Object.freeze({
+  ...{ txPackets: 0, txBytes: 0, txDrops: 0 },
+  ...{ rxPackets: 0, rxBytes: 0, rxDrops: 0, lastSeenSeconds: 0 },
+});
+
+/**
+ * @param shared ACCOUNT_BLOCK doubles of each pump: first all out pumps', then all in pumps'
+ * @param capacity accounts there are, number 0 included
+ */
+export function createAccounts(
+  shared: SharedArrayBuffer,
+  workers: number,
+  capacity = counters.ACCOUNTS,
+): Accounts {
+  const values = new Float64Array(shared);
+  const entries = new Map<number, Entry>();
+  const free: number[] = [];
+  let next = 1;
+  let table = 0;
+
+  function sum(account: number, slot: number, firstPump: number): number {
+    let total = 0;
+    for (let pump = firstPump; pump < firstPump + workers; pump++) {
+      total += values[pump * counters.ACCOUNT_BLOCK + account * counters.ACCOUNT_SLOTS + slot]!;
+    }
+    return total;
+  }
+
+  function read(account: number, before: PeerTraffic, lastSeenSeconds = 0): PeerTraffic {
+    const { ACCOUNT_PACKETS, ACCOUNT_BYTES, ACCOUNT_DROPS } = counters;
+    return {
+      txPackets: sum(account, ACCOUNT_PACKETS, 0) - before.txPackets,
+      txBytes: sum(account, ACCOUNT_BYTES, 0) - before.txBytes,
+      txDrops: sum(account, ACCOUNT_DROPS, 0) - before.txDrops,
+      rxPackets: sum(account, ACCOUNT_PACKETS, workers) - before.rxPackets,
+      rxBytes: sum(account, ACCOUNT_BYTES, workers) - before.rxBytes,
+      rxDrops: sum(account, ACCOUNT_DROPS, workers) - before.rxDrops,
+      lastSeenSeconds,
+    };
+  }
+
+  /** Peers of the last table but one are safe: pumps may still look into it. */
+  function reclaim(): void {
+    for (const [peer, entry] of entries) {
+      if (entry.table >= table - 1) continue;
+      entries.delete(peer);
+      free.push(entry.account);
+    }
+  }
+
+  function take(): number | undefined {
+    if (next < capacity) return next++;
+    if (free.length === 0) reclaim();
+    return free.pop();
+  }
+
+  return {
+    begin() {
+      table++;
+    },
+    accountOf(peer) {
+      const known = entries.get(peer);
+      if (known !== undefined) {
+        known.table = table;
+        return known.account;
+      }
+      const account = take();
+      if (account === undefined) return 0;
+      const heard = sum(account, counters.ACCOUNT_PACKETS, workers);
+      const before = read(account, NOTHING);
+      entries.set(peer, { account, before, table, heard, lastSeenSeconds: 0 });
+      return account;
+    },
+    traffic(peer) {
+      const entry = entries.get(peer);
+      if (entry === undefined) return undefined;
+      return read(entry.account, entry.before, entry.lastSeenSeconds);
+    },
+    look(unixSeconds) {
+      for (const entry of entries.values()) {
+        const heard = sum(entry.account, counters.ACCOUNT_PACKETS, workers);
+        if (heard === entry.heard) continue;
+        entry.heard = heard;
+        entry.lastSeenSeconds = unixSeconds;
+      }
+    },
+    others: () => read(0, NOTHING),
+  };
+}

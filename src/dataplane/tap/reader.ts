@@ -1,0 +1,153 @@
+/** Main's end of the taps: who listens, to what, and what the pumps saw. */
+import type { Direction } from '../counters.ts';
+import * as ring from './ring.ts';
+
+/** One packet as a pump saw it. */
+export interface TappedPacket {
+  readonly direction: Direction;
+  readonly worker: number;
+  /** Unix time in milliseconds, with a fraction. */
+  readonly time: number;
+  /** Its first bytes, and how many it had. */
+  readonly bytes: Uint8Array;
+  readonly length: number;
+  /** Slot of the drop counter of its direction, or undefined for a packet that went its way. */
+  readonly reason: number | undefined;
+  /** Public address of the other node, host order, unsigned; 0 where it is not known. */
+  readonly peer: number;
+  /** Payload bytes of each segment of a superpacket; 0 for an ordinary packet. */
+  readonly segment: number;
+}
+
+/** What is wanted; what is left out is anything. Addresses are host-order uint32. */
+export interface TapFilter {
+  readonly packets: boolean;
+  readonly drops: boolean;
+  /** Bytes kept of each packet. */
+  readonly snapLength: number;
+  /** One of so many packets; drops are not thinned out. */
+  readonly every: number;
+  readonly network?: { readonly network: number; readonly mask: number };
+  readonly protocol?: number;
+  readonly port?: number;
+  readonly peer?: number;
+}
+
+export interface TapEvents {
+  packet(packet: TappedPacket): void;
+  /** Packets that matched and were not copied, for the ring was full. */
+  lost(count: number): void;
+}
+
+/** How often rings are emptied while somebody listens. */
+const EMPTY_EVERY_MS = 20;
+/** Bytes taken from one ring a turn, so that main does other things in between. */
+const TURN_BYTES = 1024 * 1024;
+
+export interface Taps {
+  /** Whether somebody listens already: a tap has one listener, for pumps know one filter. */
+  readonly taken: boolean;
+  /** Listens until the result is called. @throws Error when taken */
+  listen(filter: TapFilter, events: TapEvents): () => void;
+}
+
+interface Ring {
+  readonly direction: Direction;
+  readonly worker: number;
+  readonly words: Int32Array;
+  readonly times: Float64Array;
+  readonly bytes: Uint8Array;
+  /** LOST as told last. */
+  lost: number;
+}
+
+/**
+ * @param memory RING_BYTES of each pump: first all out pumps', then all in pumps'
+ */
+export function createTaps(memory: SharedArrayBuffer, workers: number): Taps {
+  const rings = Array.from(
+    { length: 2 * workers },
+    (_, pump): Ring => ({
+      direction: pump < workers ? 'tx' : 'rx',
+      worker: pump % workers,
+      words: new Int32Array(memory, pump * ring.RING_BYTES, ring.RING_BYTES / 4),
+      times: new Float64Array(memory, pump * ring.RING_BYTES, ring.RING_BYTES / 8),
+      bytes: new Uint8Array(memory, pump * ring.RING_BYTES, ring.RING_BYTES),
+      lost: 0,
+    }),
+  );
+  let timer: NodeJS.Timeout | undefined;
+
+  function empty(from: Ring, events: TapEvents, most: number): void {
+    const { words } = from;
+    const written = Atomics.load(words, ring.WRITTEN);
+    let read = words[ring.READ]!;
+    for (let taken = 0; read !== written && taken < most; ) {
+      const at = ring.RECORDS + ((read >>> 0) % ring.RECORD_BYTES);
+      const size = words[(at >> 2) + ring.RECORD_LENGTH]!;
+      if (words[(at >> 2) + ring.RECORD_KEPT] !== ring.FILLER) events.packet(copy(from, at));
+      read = (read + size) | 0;
+      taken += size;
+    }
+    Atomics.store(words, ring.READ, read);
+    const lost = (words[ring.LOST]! - from.lost) >>> 0;
+    from.lost = words[ring.LOST]!;
+    if (lost > 0) events.lost(lost);
+  }
+
+  function start(filter: TapFilter): void {
+    for (const each of rings) {
+      const { words } = each;
+      words[ring.SNAP_LENGTH] = filter.snapLength;
+      words[ring.EVERY] = filter.every;
+      words[ring.NETWORK] = filter.network?.network ?? 0;
+      words[ring.NETWORK_MASK] = filter.network?.mask ?? 0;
+      words[ring.PROTOCOL] = filter.protocol ?? 0;
+      words[ring.PORT] = filter.port ?? 0;
+      words[ring.PEER] = filter.peer ?? 0;
+      // What an earlier listener left behind is nobody's.
+      Atomics.store(words, ring.READ, Atomics.load(words, ring.WRITTEN));
+      each.lost = words[ring.LOST]!;
+      const mode = (filter.packets ? ring.MODE_PACKETS : 0) | (filter.drops ? ring.MODE_DROPS : 0);
+      Atomics.store(words, ring.MODE, mode);
+    }
+  }
+
+  return {
+    get taken() {
+      return timer !== undefined;
+    },
+    listen(filter, events) {
+      if (timer !== undefined) throw new Error('the tap is taken: one capture at a time');
+      start(filter);
+      const own = setInterval(() => {
+        for (const each of rings) empty(each, events, TURN_BYTES);
+      }, EMPTY_EVERY_MS);
+      timer = own;
+      return () => {
+        if (timer !== own) return;
+        clearInterval(own);
+        timer = undefined;
+        for (const { words } of rings) Atomics.store(words, ring.MODE, 0);
+        for (const each of rings) empty(each, events, ring.RECORD_BYTES);
+      };
+    },
+  };
+}
+
+function copy(from: Ring, at: number): TappedPacket {
+  const word = at >> 2;
+  const { direction, worker, words, times, bytes } = from;
+  const start = at + ring.RECORD_HEAD_BYTES;
+  const reason = words[word + ring.RECORD_REASON]!;
+  return {
+    direction,
+    worker,
+    time: times[(at + ring.RECORD_TIME_BYTES) >> 3]!,
+    bytes: bytes.slice(start, start + words[word + ring.RECORD_KEPT]!),
+    length: words[word + ring.RECORD_ORIGINAL]!,
+    reason: reason === ring.NOT_DROPPED ? undefined : reason,
+    peer: words[word + ring.RECORD_PEER]! >>> 0,
+    segment: words[word + ring.RECORD_SEGMENT]!,
+  };
+}

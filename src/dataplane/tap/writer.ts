@@ -1,0 +1,112 @@
+/**
+ * A pump's end of its tap. While nobody listens it costs one load a breath and one comparison a
+ * packet; while somebody does, a packet that matches is copied into the ring, or counted as lost
+ * where the ring is full: the packet itself never waits.
+ */
+import { readUint16 } from '../../wire/bytes.ts';
+import * as ipv4 from '../../wire/ipv4.ts';
+import * as ring from './ring.ts';
+
+export interface Tap {
+  /** MODE as of this breath; ask `mode !== 0` before calling what follows. */
+  mode: number;
+  /** Once a breath: whether somebody listens, and to what. */
+  refresh(): void;
+  /** A packet that goes its way; `segment` as RECORD_SEGMENT. */
+  packet(at: number, length: number, peer: number, segment: number): void;
+  /** A packet that does not, and the counter slot that says why. */
+  drop(reason: number, at: number, length: number, peer: number): void;
+}
+
+export function createTap(bytes: Uint8Array, memory: SharedArrayBuffer, offset: number): Tap {
+  const words = new Int32Array(memory, offset, ring.RING_BYTES / 4);
+  const kept = new Uint8Array(memory, offset, ring.RING_BYTES);
+  const times = new Float64Array(memory, offset, ring.RING_BYTES / 8);
+  const tap: Tap = { mode: 0, refresh, packet, drop };
+  let every = 1;
+  let skipped = 0;
+  let position = 0;
+
+  function refresh(): void {
+    tap.mode = words[ring.MODE];
+    if (tap.mode !== 0) every = words[ring.EVERY];
+  }
+
+  function packet(at: number, length: number, peer: number, segment: number): void {
+    if ((tap.mode & ring.MODE_PACKETS) === 0) return;
+    if (++skipped < every || !matches(at, length, peer)) return;
+    skipped = 0;
+    keep(ring.NOT_DROPPED, at, length, peer, segment);
+  }
+
+  function drop(reason: number, at: number, length: number, peer: number): void {
+    if ((tap.mode & ring.MODE_DROPS) === 0 || !matches(at, length, peer)) return;
+    keep(reason, at, length, peer, 0);
+  }
+
+  /** What cannot be read does not match a filter that would have to read it. */
+  function matches(at: number, length: number, peer: number): boolean {
+    const wantedPeer = words[ring.PEER];
+    if (wantedPeer !== 0 && wantedPeer !== peer) return false;
+    const mask = words[ring.NETWORK_MASK];
+    const protocol = words[ring.PROTOCOL];
+    const port = words[ring.PORT];
+    if (mask === 0 && protocol === 0 && port === 0) return true;
+    if (length < ipv4.IPV4_HEADER_MINIMUM || ipv4.version(bytes, at) !== 4) return false;
+    if (mask !== 0) {
+      const network = words[ring.NETWORK];
+      const fromIt = ((ipv4.source(bytes, at) ^ network) & mask) === 0;
+      if (!fromIt && ((ipv4.destination(bytes, at) ^ network) & mask) !== 0) return false;
+    }
+    if (protocol !== 0 && ipv4.protocol(bytes, at) !== protocol) return false;
+    return port === 0 || hasPort(at, length, port);
+  }
+
+  function hasPort(at: number, length: number, port: number): boolean {
+    const kind = ipv4.protocol(bytes, at);
+    if (kind !== ipv4.PROTOCOL_TCP && kind !== ipv4.PROTOCOL_UDP) return false;
+    if ((ipv4.fragmentField(bytes, at) & ipv4.IPV4_FRAGMENT_OFFSET_MASK) !== 0) return false;
+    const ports = at + ipv4.headerLength(bytes, at);
+    if (ports + 4 > at + length) return false;
+    return readUint16(bytes, ports) === port || readUint16(bytes, ports + 2) === port;
+  }
+
+  function keep(reason: number, at: number, length: number, peer: number, segment: number): void {
+    const snap = words[ring.SNAP_LENGTH];
+    const copied = Math.min(length, snap);
+    const size = (ring.RECORD_HEAD_BYTES + copied + 7) & ~7;
+    const record = place(size);
+    if (record < 0) {
+      words[ring.LOST]++;
+      return;
+    }
+    const word = record >> 2;
+    words[word + ring.RECORD_LENGTH] = size;
+    words[word + ring.RECORD_KEPT] = copied;
+    words[word + ring.RECORD_ORIGINAL] = length;
+    words[word + ring.RECORD_REASON] = reason;
+    words[word + ring.RECORD_PEER] = peer;
+    words[word + ring.RECORD_SEGMENT] = segment;
+    times[(record + ring.RECORD_TIME_BYTES) >> 3] = performance.timeOrigin + performance.now();
+    const to = record + ring.RECORD_HEAD_BYTES;
+    for (let i = 0; i < copied; i++) kept[to + i] = bytes[at + i];
+    position = (position + size) | 0;
+    Atomics.store(words, ring.WRITTEN, position);
+  }
+
+  /** Where a record of that size goes, past a filler where the end of the ring is too near. */
+  function place(size: number): number {
+    const used = (position - Atomics.load(words, ring.READ)) | 0;
+    const at = (position >>> 0) % ring.RECORD_BYTES;
+    const toEnd = ring.RECORD_BYTES - at;
+    const filler = toEnd < size ? toEnd : 0;
+    if (used + filler + size > ring.RECORD_BYTES) return -1;
+    if (filler === 0) return ring.RECORDS + at;
+    words[((ring.RECORDS + at) >> 2) + ring.RECORD_LENGTH] = filler;
+    words[((ring.RECORDS + at) >> 2) + ring.RECORD_KEPT] = ring.FILLER;
+    position = (position + filler) | 0;
+    return ring.RECORDS;
+  }
+
+  return tap;
+}
