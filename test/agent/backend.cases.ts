@@ -12,7 +12,7 @@ import {
   reaches,
   waitUntilReached,
   within,
-} from './backend-rig.ts';
+} from './backend/rig.ts';
 
 /** Something that others do to a node's kernel, as lines of `ip -batch`. */
 export type Deed = readonly [what: string, batch: string];

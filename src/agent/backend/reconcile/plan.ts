@@ -77,14 +77,18 @@ export function makePlan(wanted: readonly WantedEntry[], found: readonly FoundEn
     claims.set(place, entry);
   }
   for (const [place, entry] of claims) {
-    const fault = settle(entry, rows.get(place) ?? [], operations);
-    if (fault !== undefined) refused.set(entry.owner, fault);
+    const obstacle = findObstacle(entry, rows.get(place) ?? []);
+    if (obstacle !== undefined) refused.set(entry.owner, describeObstacle(obstacle));
+  }
+  // What a refused peer has already is left to it.
+  for (const [place, entry] of claims) {
+    if (!refused.has(entry.owner)) settle(entry, rows.get(place) ?? [], operations);
   }
   for (const [place, present] of rows) {
     if (claims.has(place)) continue;
     for (const entry of present) if (entry.ours) operations.push(removal(entry));
   }
-  return { steps: inSteps(operations.filter(({ owner }) => !refused.has(owner))), refused };
+  return { steps: inSteps(operations), refused };
 }
 
 function byPlace(found: readonly FoundEntry[]): Map<string, FoundEntry[]> {
@@ -100,33 +104,37 @@ function byPlace(found: readonly FoundEntry[]): Map<string, FoundEntry[]> {
 
 /**
  * A route of others is not replaced: they may know better. The other two tables belong to a device
- * that is ours alone. Several routes may lie at one place, of which the first is in force;
- * `replace` puts the new one there, unless the same lies further behind already.
- * @returns why the entry may not be set
+ * that is ours alone.
+ */
+function findObstacle(wanted: WantedEntry, present: readonly FoundEntry[]): FoundEntry | undefined {
+  if (wanted.table !== 'route') return undefined;
+  const at = present.findIndex((entry) => entry.value === wanted.value);
+  return (at < 0 ? present : present.slice(0, at)).find((entry) => !entry.ours);
+}
+
+/**
+ * Several routes may lie at one place, of which the first is in force; `replace` puts the new one
+ * there, unless the same lies further behind already.
  */
 function settle(
   wanted: WantedEntry,
   present: readonly FoundEntry[],
   operations: Operation[],
-): string | undefined {
+): void {
   const at = present.findIndex((entry) => entry.value === wanted.value);
-  const inTheWay = at < 0 ? present : present.slice(0, at);
-  const foreign = inTheWay.find((entry) => !entry.ours && entry.table === 'route');
-  if (foreign !== undefined) return obstacle(foreign);
   if (at < 0) operations.push({ verb: 'set', entry: wanted, owner: wanted.owner });
   // Of several, `replace` takes the first.
   const kept = Math.max(at, 0);
   present.forEach((entry, index) => {
     if (index !== kept && entry.ours) operations.push(removal(entry));
   });
-  return undefined;
 }
 
 function removal(entry: Entry): Operation {
   return { verb: 'remove', entry, owner: entry.key };
 }
 
-function obstacle({ text }: FoundEntry): string {
+function describeObstacle({ text }: FoundEntry): string {
   return `another route has its subnet: '${text}'; remove it with 'ip route delete ${text}'`;
 }
 

@@ -1,4 +1,4 @@
-import { backendCases, leaseOf } from './backend.cases.ts';
+import { backendCases, leaseOf } from '../backend.cases.ts';
 
 backendCases({
   type: 'host-gw',

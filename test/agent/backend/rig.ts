@@ -1,13 +1,13 @@
 /** Nodes of a topology with a backend in each: what the shared cases of backends drive. */
 import { pino } from 'pino';
-import { type Backend, createBackend } from '../../src/agent/backend/backend.ts';
-import { Readiness } from '../../src/agent/readiness.ts';
-import { chooseUplink, type Uplink } from '../../src/agent/uplink.ts';
-import { formatSubnetKey, type Lease } from '../../src/lease/lease.ts';
-import { commandRunner, type Run } from '../../src/linux/command.ts';
-import type { Logger } from '../../src/log.ts';
-import { parsePrefix4 } from '../../src/wire/address.ts';
-import { attempt, run, runAside } from '../support/process.ts';
+import { type Backend, createBackend } from '../../../src/agent/backend/backend.ts';
+import { Readiness } from '../../../src/agent/readiness.ts';
+import { chooseUplink, type Uplink } from '../../../src/agent/uplink.ts';
+import { formatSubnetKey, type Lease } from '../../../src/lease/lease.ts';
+import { commandRunner, type Run } from '../../../src/linux/command.ts';
+import type { Logger } from '../../../src/log.ts';
+import { parsePrefix4 } from '../../../src/wire/address.ts';
+import { attempt, run, runAside } from '../../support/process.ts';
 import {
   buildTopology,
   inside,
@@ -16,8 +16,8 @@ import {
   OVERLAY,
   type Topology,
   type TopologyOptions,
-} from '../support/topology.ts';
-import { waitFor } from '../support/waitfor.ts';
+} from '../../support/topology.ts';
+import { waitFor } from '../../support/waitfor.ts';
 
 export type Options = Readonly<Record<string, unknown>>;
 

@@ -1,6 +1,6 @@
-import { backendCases, leaseOf } from './backend.cases.ts';
-import type { RigNode } from './backend-rig.ts';
-import { within } from './backend-rig.ts';
+import { backendCases, leaseOf } from '../backend.cases.ts';
+import type { RigNode } from './rig.ts';
+import { within } from './rig.ts';
 
 export function macAddressOf(node: RigNode): string {
   const [link] = JSON.parse(within(node, ['ip', '-json', 'link', 'show', 'flannel.1']));
