@@ -23,6 +23,8 @@ export interface EtcdWatch {
   created(): void;
   /** The events of one answer, in order. */
   changes(changes: readonly LeaseChange[]): void;
+  /** Ends the watch, which then rejects like any other. */
+  readonly signal?: AbortSignal;
 }
 
 /** One key as it lies in etcd. */
@@ -110,6 +112,8 @@ export class EtcdLine {
     const { username } = this.#settings.options;
     const password = this.#password;
     if (username === undefined || password === undefined) return;
+    // A login that has run out must not go with the call that asks for another.
+    this.#token = undefined;
     try {
       const login = { name: username, password };
       this.#token = (await this.ask(({ auth }) => auth.authenticate(login))).token;
@@ -156,10 +160,11 @@ export class EtcdLine {
   /** Delivers what happens below `folder` after `revision`, until something fails. */
   watch(folder: string, revision: string, sink: EtcdWatch): Promise<never> {
     const range = { key: Buffer.from(folder), range_end: endOf(folder) };
-    return this.#watch(range, revision, (response) => {
+    const hear = (response: IWatchResponse) => {
       if (response.created) sink.created();
       if (response.events.length > 0) sink.changes(changesOf(response, folder));
-    });
+    };
+    return this.#watch(range, revision, hear, sink.signal);
   }
 
   /** Delivers what happens to exactly one key after `revision`, until something fails. */
@@ -185,6 +190,8 @@ export class EtcdLine {
       const fail = (error: EtcdError) => {
         clearTimeout(timer);
         signal?.removeEventListener('abort', end);
+        // Ended first: etcd3 takes the end of an open stream for the end of the whole connection.
+        stream.end();
         stream.cancel();
         reject(error);
       };
