@@ -20,8 +20,9 @@ const prose = ['README.md', 'ARCHITECTURE.md', 'CONTRIBUTING.md', 'CHANGELOG.md'
   .filter((name) => existsSync(join(root, name)))
   .map((name) => source(name, readFileSync(join(root, name), 'utf8')));
 
-/** Threads begin here as well as at the command line. */
+/** Threads begin here as well as at the command line, and the page does in a browser. */
 const ENTRIES = [
+  'src/page/main.ts',
   'src/cli.ts',
   'src/dataplane/worker.ts',
   'src/agent/backend/backend.ts',

@@ -7,6 +7,7 @@ import type { Config } from '../config.ts';
 import { createLog, type Logger } from '../log.ts';
 import { serveHttp } from '../observe/http.ts';
 import { createMetrics, type MetricsOptions } from '../observe/metrics.ts';
+import { PAGE_FOLDER, serveFiles } from '../observe/static-files.ts';
 import { type Announcement, announce } from '../systemd/announce.ts';
 import { apiView } from './api-view.ts';
 import { readVersions } from './build.ts';
@@ -87,7 +88,7 @@ async function listen(
     contentType: metrics.contentType,
     unhealthy,
     notReady: () => node.notReady(),
-    mounted: api.handle,
+    mounted: [api.handle, serveFiles(PAGE_FOLDER)],
   };
   const open: { close(): void }[] = [{ close: () => metrics.stop() }, { close: () => api.stop() }];
   const close = () => {

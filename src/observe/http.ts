@@ -13,9 +13,11 @@ export interface HttpOptions {
   readonly unhealthy: () => readonly string[];
   /** Why the node cannot forward; ready if empty. */
   readonly notReady: () => readonly string[];
-  /** Takes requests for paths of its own and says so; asked before all others. */
-  readonly mounted?: (request: IncomingMessage, response: ServerResponse) => boolean;
+  /** Each takes requests for paths of its own and says so; asked before all others. */
+  readonly mounted?: readonly Mounted[];
 }
+
+export type Mounted = (request: IncomingMessage, response: ServerResponse) => boolean;
 
 export interface HttpServer {
   readonly port: number;
@@ -89,7 +91,7 @@ async function answer(
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
-  if (options.mounted?.(request, response) === true) return;
+  if (options.mounted?.some((take) => take(request, response)) === true) return;
   const path = (request.url ?? '').split('?')[0];
   const known = path === '/metrics' || path === '/healthz' || path === '/readyz';
   if (!known) return reply(response, 404, 'try /metrics, /healthz or /readyz');

@@ -66,6 +66,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   doctor: {
     may: [...['api/schema', 'linux', 'dataplane/ladder'], ...['wire/address', 'assert', 'doctor']],
   },
+  page: { may: ['api/schema', 'page'], packages: ['uplot'] },
   cli: { may: ['*'], packages: ['commander', 'pino'] },
 };
 
