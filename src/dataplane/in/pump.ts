@@ -20,6 +20,7 @@ import type { Tap } from '../tap/writer.ts';
 import { propagateCongestion } from './congestion.ts';
 import { createDecap, type Decap } from './decap.ts';
 import { createIngress, type Ingress } from './ingress.ts';
+import { createProbe } from './probe.ts';
 
 /** Buffers of one recvmmsg: enough that a call costs each little, few enough to stay in cache. */
 const RECEIVE_BATCH = 64;
@@ -58,9 +59,11 @@ export function createInPump(setup: PumpSetup): BuiltPump | undefined {
     length: viewOf(slab, meminfo + 4 * constants.SK_MEMINFO_VARS, 4),
     at: meminfo >> 2,
   });
+  const probe = createProbe(slab, layout, writer);
+  const mayJoinUdp = vnetHeader && ladder.has('coalesce_udp') && ladder.twinHas('tun_uso');
   const wishes = {
-    tcp: vnetHeader && ladder.has('coalesce_tcp'),
-    udp: vnetHeader && ladder.has('coalesce_udp') && ladder.twinHas('tun_uso'),
+    tcp: vnetHeader && ladder.has('coalesce_tcp') && probe.takes('tcp'),
+    udp: mayJoinUdp && probe.takes('udp'),
   };
   ladder.joining(wishes);
   const coalescer = createCoalescer(slab.bytes, loadSum(slab.memory), wishes);
