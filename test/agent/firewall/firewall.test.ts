@@ -173,7 +173,9 @@ describe('the firewall', () => {
   test('does not quarrel with another agent for ever', async () => {
     const one = await started();
     const other = await started({ wish: { ...WISH, fullyRandom: false } });
-    await waitFor('the truce', () => {
+    await waitFor('the truce', async () => {
+      // Either may have missed a change of the other's while its monitor was not listening yet.
+      for (const { firewall } of [one, other]) await firewall.look();
       const sides = [one, other].map(({ firewall }) => firewall.status().trouble);
       return sides.some((trouble) => /somebody else keeps setting/.test(trouble));
     });
