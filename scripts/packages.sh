@@ -8,7 +8,7 @@ packages='
   iputils-ping iperf3 socat sockperf tcpdump
   nftables iptables wireguard-go wireguard-tools
   etcd-server etcd-client
-  openssl ethtool zsh fish
+  openssl ethtool zsh fish groff-base
   prometheus chromium fonts-dejavu-core
 '
 

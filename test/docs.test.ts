@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path';
 import test, { describe } from 'node:test';
 import { PAGES, ROOT } from '../scripts/docs/pages.ts';
 import { DROP_REASONS } from '../src/observe/drop-advice.ts';
+import { attempt } from './support/process.ts';
 
 const read = (path: string) => readFileSync(join(ROOT, path), 'utf8');
 
@@ -14,6 +15,11 @@ describe('docs', () => {
       assert.equal(read(path), render(), 'run `make docs` and commit what it writes');
     });
   }
+
+  test('the manual is right for man', () => {
+    const argv = ['groff', '-man', '-Tutf8', '-ww', '-z', join(ROOT, 'docs/man/weft.1')];
+    assert.equal(attempt(argv).stderr, '');
+  });
 
   test('every drop reason says what to do', () => {
     const harmless = ['sentinel'];

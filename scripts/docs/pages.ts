@@ -1,7 +1,9 @@
 import { fileURLToPath } from 'node:url';
 import { compareFlags } from '../../src/cli/flags.ts';
+import { renderApi } from './api.ts';
 import { renderCli } from './cli.ts';
 import { renderConfiguration } from './configuration.ts';
+import { renderManual } from './manual.ts';
 import { renderMetricsPage } from './metrics.ts';
 
 /** One generated page. */
@@ -20,4 +22,6 @@ export const PAGES: readonly Page[] = [
   { path: 'docs/configuration.md', render: renderConfiguration },
   { path: 'docs/cli.md', render: renderCli },
   { path: 'docs/flannel-flags.md', render: () => compareFlags('markdown') },
+  { path: 'docs/api.md', render: renderApi },
+  { path: 'docs/man/weft.1', render: renderManual },
 ];

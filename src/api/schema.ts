@@ -111,6 +111,7 @@ export const Drop = z
     direction,
     reason: z.string().describe('as the label of weft_dropped_packets_total'),
     meaning: z.string(),
+    advice: z.string().describe('what to do about it; empty where nothing has to be done'),
     packets: count(),
     perSecond: perSecond(),
   })

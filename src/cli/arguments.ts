@@ -23,7 +23,8 @@ export interface DaemonHelp {
   readonly examples: string;
 }
 
-const ENVIRONMENT_HELP = `Environment:
+/** The end of the help of long-lived commands. */
+export const ENVIRONMENT_HELP = `Environment:
   Each option may come from the environment instead: --metrics-listen is ${environmentName(
     'metrics-listen',
   )}.

@@ -13,14 +13,16 @@ export class NoPing extends Error {}
 const IP_AND_ICMP_BYTES = 28;
 
 /**
- * Sends up to three echo requests, the first answer is enough.
+ * Sends a few echo requests; one answer is enough.
  * @param bytes of the whole IPv4 packet, sent with DF; left out, a small one
+ * @param seconds to wait in all
  * @throws NoPing
  */
-export async function echo(run: Run, address: string, bytes?: number): Promise<Echo> {
+export async function echo(run: Run, address: string, bytes?: number, seconds = 2): Promise<Echo> {
   const size = bytes === undefined ? [] : ['-M', 'do', '-s', `${bytes - IP_AND_ICMP_BYTES}`];
   try {
-    const argv = ['ping', '-n', '-c', '3', '-i', '0.2', '-w', '2', '-W', '1', ...size, address];
+    const times = ['-c', '2', '-i', '0.2', '-w', `${seconds}`, '-W', '1'];
+    const argv = ['ping', '-n', ...times, ...size, address];
     const text = await run(argv);
     return { answered: true, tooLong: isTooLong(text) };
   } catch (error) {
@@ -45,28 +47,37 @@ export async function largestEcho(
 ): Promise<number> {
   while (fails - passes > 1) {
     const middle = (passes + fails) >> 1;
-    if ((await echo(run, address, middle)).answered) passes = middle;
+    if ((await echo(run, address, middle, 1)).answered) passes = middle;
     else fails = middle;
   }
   return passes;
 }
 
-const KNOCK_MS = 500;
+/** Linux sends one port unreachable a second to a host (icmp(7), icmp_ratelimit), so try on. */
+const KNOCK_EVERY_MS = 600;
+const KNOCKS = 5;
 
 /**
- * Sends one byte to a UDP port, which weft takes for the end of a run and counts as `sentinel`.
+ * Sends single bytes to a UDP port, which weft takes for the end of a run and counts as `sentinel`.
  * @returns whether the host said that nobody listens there (ICMP port unreachable, udp(7))
  */
 export function isRefused(address: string, port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = createSocket('udp4');
-    const timer = setTimeout(() => end(false), KNOCK_MS);
+    let left = KNOCKS;
+    const knock = () => {
+      if (left === 0) return end(false);
+      left -= 1;
+      socket.send(Buffer.of(0));
+    };
+    const timer = setInterval(knock, KNOCK_EVERY_MS);
     const end = (refused: boolean) => {
-      clearTimeout(timer);
+      clearInterval(timer);
+      socket.removeAllListeners('error').on('error', () => undefined);
       socket.close();
       resolve(refused);
     };
     socket.on('error', (error: NodeJS.ErrnoException) => end(error.code === 'ECONNREFUSED'));
-    socket.connect(port, address, () => socket.send(Buffer.of(0)));
+    socket.connect(port, address, knock);
   });
 }

@@ -58,7 +58,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   },
   api: {
     may: [
-      ...['dataplane/counters', 'observe/metrics', 'observe/node-metrics'],
+      ...['dataplane/counters', 'observe/drop-advice', 'observe/metrics', 'observe/node-metrics'],
       ...['wire/address', 'assert', 'api'],
     ],
     packages: ['zod'],

@@ -1,15 +1,9 @@
 import * as counters from '../../dataplane/counters.ts';
+import { DROP_REASONS } from '../../observe/drop-advice.ts';
 import type { HistorySample } from '../schema.ts';
 import type { ApiView } from '../view.ts';
 
 export type CountersView = Pick<ApiView, 'counters' | 'tunQueueDrops'>;
-
-/** The kernel's own drop beside those of the pumps, as in /metrics. */
-const TUN_QUEUE_FULL = {
-  direction: 'tx',
-  reason: 'tun_queue_full',
-  meaning: 'the kernel dropped it before a worker could read it',
-} as const;
 
 const DROPS = { tx: counters.TX_DROPS, rx: counters.RX_DROPS };
 
@@ -17,6 +11,7 @@ export interface DropCount {
   readonly direction: 'tx' | 'rx';
   readonly reason: string;
   readonly meaning: string;
+  readonly advice: string;
   readonly packets: number;
 }
 
@@ -29,14 +24,14 @@ export function sumOf(view: CountersView, direction: 'tx' | 'rx', slot: number):
   return sum;
 }
 
-/** Every reason there is with its count, in the order of the checks. */
+/** Every reason there is with its count, in the order of docs/metrics.md. */
 export function dropCounts(view: CountersView): DropCount[] {
-  const ours = (['tx', 'rx'] as const).flatMap((direction) =>
-    DROPS[direction].map(([slot, reason, meaning]) => {
-      return { direction, reason, meaning, packets: sumOf(view, direction, slot) };
-    }),
-  );
-  return [...ours, { ...TUN_QUEUE_FULL, packets: view.tunQueueDrops() }];
+  return DROP_REASONS.map((row) => {
+    const slot = DROPS[row.direction].find(([, reason]) => reason === row.reason)?.[0];
+    // Only the kernel's own drop has no slot.
+    const packets = slot === undefined ? view.tunQueueDrops() : sumOf(view, row.direction, slot);
+    return { ...row, packets };
+  });
 }
 
 /** Both directions at this moment. */

@@ -1,7 +1,7 @@
 import { release } from 'node:os';
 import { ApiError, ask } from '../../api/client.ts';
 import type { Finding, Outcome, Subject } from '../../doctor/check.ts';
-import { type Examined, examine } from '../../doctor/doctor.ts';
+import { CHECKS, type Examined, examine } from '../../doctor/doctor.ts';
 import { emitNft } from '../../doctor/emit-nft.ts';
 import { commandRunner } from '../../linux/command.ts';
 import { readSysctl } from '../../linux/sysctl.ts';
@@ -9,6 +9,15 @@ import { EXIT } from '../exit.ts';
 import { type Look, lookCommand, show, withSocket } from './asking.ts';
 import { wrap } from './table.ts';
 import type { Paint, Shade } from './terminal.ts';
+
+const NAMES = CHECKS.map(({ name }) => name);
+
+interface Options {
+  readonly verbose?: true;
+  readonly only?: string;
+  readonly peers: string;
+  readonly emitNft?: true;
+}
 
 export const doctorCommand = lookCommand(
   {
@@ -19,15 +28,22 @@ export const doctorCommand = lookCommand(
       'what is wrong, why it matters, and what cures it. Changes nothing; sends a few packets.',
     examples: `  weft doctor
   weft doctor --verbose              what is fine, too
+  weft doctor --only peers,mtu
   weft doctor --emit-nft | nft -f -  let nobody but peers reach the port`,
   },
   (command) =>
     withSocket(command)
       .option('-v, --verbose', 'show what is fine, too')
+      .option('--only <checks>', `some of ${NAMES.join(', ')}; separated by commas`)
       .option('--peers <count>', 'ask at most so many peers', '16')
       .option('--emit-nft', 'print an nftables ruleset that admits peers alone, and do no more'),
   async (look, command) => {
-    const options = command.opts<{ verbose?: true; peers: string; emitNft?: true }>();
+    const options = command.opts<Options>();
+    const only = options.only?.split(',') ?? NAMES;
+    const strange = only.find((name) => !NAMES.includes(name));
+    if (strange !== undefined) {
+      command.error(`there is no check '${strange}': there are ${NAMES.join(', ')}`);
+    }
     if (!/^\d{1,5}$/.test(options.peers)) {
       command.error(`--peers is a whole number, not '${options.peers}'`);
     }
@@ -36,7 +52,10 @@ export const doctorCommand = lookCommand(
       process.stdout.write(`${emitNft(subject)}\n`);
       return EXIT.ordered;
     }
-    const examined = await examine(subject);
+    const examined = await examine(
+      subject,
+      CHECKS.filter(({ name }) => only.includes(name)),
+    );
     const well = examined.every(({ findings }) => !findings.some(isTrouble));
     const lines = render(examined, look.paint, options.verbose === true);
     const exit = well ? EXIT.ordered : EXIT.trouble;

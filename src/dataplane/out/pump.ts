@@ -14,6 +14,7 @@ import { type Answer, createAnswer } from '../answer.ts';
 import * as counters from '../counters.ts';
 import { createLadder, kernelAtLeast } from '../ladder.ts';
 import type { Pump } from '../loop.ts';
+import { PUMP_SOCKET_BUFFER } from '../messages.ts';
 import { type BuiltPump, OUT_SLAB, type PumpSetup, SEND_BUFFER_BYTES } from '../setup.ts';
 import type { Tap } from '../tap/writer.ts';
 import { createEgress, type Destination, type Egress } from './egress.ts';
@@ -41,7 +42,7 @@ export function createOutPump(setup: PumpSetup): BuiltPump | undefined {
   setup.lend(queue.fd);
   const socket = setup.borrow();
   if (socket < 0) return undefined;
-  sizeBuffer(socket, 'send', SEND_BUFFER_BYTES);
+  setup.report(PUMP_SOCKET_BUFFER, sizeBuffer(socket, 'send', SEND_BUFFER_BYTES));
   const fragmenting = openSocket(task.bindAddress, 0);
   opened.push(fragmenting);
   setOption(fragmenting, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT);
