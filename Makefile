@@ -23,6 +23,10 @@ test: setup check
 test-rungs: setup build
 	scripts/rungs.sh
 
+# FUZZ_SECONDS for each target, 60 unless told otherwise.
+fuzz: build
+	scripts/fuzz.sh
+
 demo: setup build
 	scripts/demo.sh
 

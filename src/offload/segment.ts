@@ -81,9 +81,9 @@ export function createSegmenter(bytes: Uint8Array, sum: Sum): Segmenter {
     const field = start + virtio.checksumOffset(bytes, header);
     if (start < IPV4_HEADER_MINIMUM || field + 2 > length) return BAD_OFFLOAD;
     const checksum = complement(sum(at + start, length - start));
-    // RFC 768: an all-zero UDP checksum means none, so it is sent as all ones.
-    const isUdp = field - start === 6;
-    view.setUint16(at + field, checksum === 0 && isUdp ? 0xffff : checksum);
+    // RFC 768: an all-zero UDP checksum means none, so it is sent as all ones. skb_checksum_help of
+    // net/core/dev.c does so for every protocol, and to the others both are the same.
+    view.setUint16(at + field, checksum === 0 ? 0xffff : checksum);
     return PLAIN;
   }
 

@@ -93,15 +93,17 @@ export function createReceiver(slab: Slab, layout: Layout, fd: number, entries: 
     while (entry + struct.CMSGHDR_DATA < end) {
       const size = words[entry >> 2];
       if (size <= struct.CMSGHDR_DATA || entry + size > end) return;
-      const level = words[(entry + struct.CMSGHDR_LEVEL) >> 2];
-      const type = words[(entry + struct.CMSGHDR_TYPE) >> 2];
-      readControl(i, level, type, entry + struct.CMSGHDR_DATA);
+      readControl(i, entry, size - struct.CMSGHDR_DATA);
       entry += (size + 7) & ~7;
     }
   }
 
-  function readControl(i: number, level: number, type: number, data: number): void {
-    if (level === 17 && type === UDP_GRO) {
+  /** A message of `dataLength` bytes of data, at least one; UDP_GRO's is an int. */
+  function readControl(i: number, entry: number, dataLength: number): void {
+    const level = words[(entry + struct.CMSGHDR_LEVEL) >> 2];
+    const type = words[(entry + struct.CMSGHDR_TYPE) >> 2];
+    const data = entry + struct.CMSGHDR_DATA;
+    if (level === 17 && type === UDP_GRO && dataLength >= 4) {
       const size = words[data >> 2];
       if (size > 0 && size < length[i]) segmentSize[i] = size;
     } else if (level === 0 && type === 1) {

@@ -10,6 +10,7 @@ import { compile, type Row, tableCapacity } from '../../src/forwarding/compile.t
 import { createCoalescer } from '../../src/offload/coalesce.ts';
 import { createSegmenter, PLAIN } from '../../src/offload/segment.ts';
 import { createSlab } from '../../src/sys/memory.ts';
+import { createOutbox, createRuns, planRuns } from '../../src/udp/runs.ts';
 import { loadSum } from '../../src/wire/checksum.ts';
 import { pattern, tcp4, udp4 } from '../support/packets.ts';
 import { shapeOf, virtioHeader } from '../support/slow-segment.ts';
@@ -63,6 +64,8 @@ interface Loop {
   round(): number;
   /** Packets that shared a superpacket at the end of the last round. */
   joined(): number;
+  /** Sends that the last round's datagrams were planned as. */
+  planned(): number;
   counters: Float64Array;
 }
 
@@ -81,6 +84,9 @@ function createLoop(): Loop {
   const there = tableOf([{ ...HERE, peer: HERE_ADDRESS }], THERE);
   const { cuts } = segmenter;
   const { trains } = coalescer;
+  const outbox = createOutbox();
+  const runs = createRuns();
+  const limits = { datagrams: 127 };
   const pristine = new Int32Array(TEMPLATES.length);
   const fresh = new Int32Array(TEMPLATES.length);
   const lengths = Int32Array.from(TEMPLATES, ([packet]) => packet.length);
@@ -120,12 +126,19 @@ function createLoop(): Loop {
     return carried;
   }
 
+  function send(size: number): void {
+    outbox.size[outbox.count] = size;
+    outbox.peer[outbox.count] = THERE_ADDRESS;
+    outbox.count++;
+  }
+
   /** What a datagram holds lies in one piece, and so it is put together as the kernel would. */
   function arrive(header: number, headerLength: number, payload: number, length: number): number {
     const at = arriving;
     bytes.copyWithin(at, header, header + headerLength);
     bytes.copyWithin(at + headerLength, payload, payload + length);
     arriving += headerLength + length;
+    send(headerLength + length);
     if (!decap.admit(there, HERE_ADDRESS, at, headerLength + length)) return 0;
     coalescer.add(at, headerLength + length);
     return 1;
@@ -134,7 +147,9 @@ function createLoop(): Loop {
   function round(): number {
     arriving = received;
     let carried = 0;
+    outbox.count = 0;
     for (let i = 0; i < lengths.length; i++) carried += carry(i);
+    planRuns(outbox, 0, limits, runs);
     shared = 0;
     for (let train = 0; train < trains.count; train++) {
       if (trains.packets[train] === 1) continue;
@@ -145,7 +160,7 @@ function createLoop(): Loop {
     return carried;
   }
 
-  return { round, joined: () => shared, counters };
+  return { round, joined: () => shared, planned: () => runs.count, counters };
 }
 
 function carryAtLeast(loop: Loop, packets: number): void {
@@ -164,6 +179,8 @@ test('ten million packets allocate nothing', () => {
   // 32 and 17 segments, and the plain packet; all but that one join again.
   assert.equal(loop.round(), 32 + 17 + 1);
   assert.equal(loop.joined(), 32 + 17);
+  // A run for each superpacket; the plain packet is longer than what the second ends with.
+  assert.equal(loop.planned(), 3);
   carryAtLeast(loop, WARM_UP_PACKETS);
   collect();
   const before = process.memoryUsage().heapUsed;

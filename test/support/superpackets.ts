@@ -34,6 +34,19 @@ export function unfinished(packet: Uint8Array): Uint8Array {
   return copy;
 }
 
+/** The payload with such a first word that the packet's checksum is zero (RFC 1624: add it in). */
+export function withZeroSum(
+  payload: Uint8Array,
+  build: (payload: Uint8Array) => Uint8Array,
+): Uint8Array {
+  const changed = payload.slice();
+  changed.fill(0, 0, 2);
+  const packet = build(changed);
+  const { ipHeader, tcp } = shapeOf(packet);
+  changed.set(packet.subarray(ipHeader + (tcp ? 16 : 6)).subarray(0, 2));
+  return changed;
+}
+
 /** As the TUN reader places packets: 16 behind a 64-byte line, the virtio_net_hdr just before. */
 export const AT = 64 + 16;
 export const STRIP = 128 * 1024;
