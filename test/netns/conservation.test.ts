@@ -4,17 +4,30 @@
  */
 import assert from 'node:assert/strict';
 import test, { after, before, describe } from 'node:test';
-import { iperf } from '../support/iperf.ts';
 import { type Metrics, startAll, type Weft, writeLeases } from '../support/node.ts';
-import { run } from '../support/process.ts';
-import { buildTopology, inside, type NodeSpace, type Topology } from '../support/topology.ts';
+import { Background, run } from '../support/process.ts';
+import {
+  buildTopology,
+  inside,
+  type NodeSpace,
+  type PodSpace,
+  type Topology,
+} from '../support/topology.ts';
 import { waitFor } from '../support/waitfor.ts';
 
 /** Of the packets sent: what may stay unexplained. */
 const UNEXPLAINED = 1e-4;
 /** Datagrams that no queue on the way can hold. */
 const OVERFLOW = 80_000;
-const FLOW = 'udp dport 5200-5300';
+const PORTS = [5201, 5202];
+const FLOW = 'udp dport { 5201, 5202 }';
+
+/** Sends without end, so that a slow machine has its overflow too, only later. */
+function flood(from: PodSpace, to: PodSpace, port: number, length: number): Background {
+  const target = `UDP-SENDTO:${to.address}:${port}`;
+  const program = ['socat', '-u', '-b', String(length), 'OPEN:/dev/zero', target];
+  return new Background(inside(from.namespace, program));
+}
 
 /** Counts the flood where it leaves one pod and where it reaches the other (nft(8)). */
 function count(namespace: string, hook: 'output' | 'input'): void {
@@ -117,16 +130,10 @@ for (const [name, workers, length, joins] of [
       const [from, to] = topology.nodes.map((node) => node.pod);
       const before: Metrics[] = wefts.map((weft) => weft.metrics());
       const linksBefore = linksDropped();
-      const flood = iperf({
-        client: from!.namespace,
-        server: to!.namespace,
-        address: to!.address,
-        seconds: 4,
-        args: ['-u', '-b0', `-l${length}`, '-P2'],
-      });
+      const floods = PORTS.map((port) => flood(from!, to!, port, length));
       await waitFor('the flood', () => counted(from!.namespace, length) > 10_000, { every: 50 });
       for (const weft of wefts) await pause(weft);
-      await flood;
+      for (const each of floods) await each.stop('SIGKILL');
       nudge();
       const account = () => {
         const drops = wefts.map((weft, i) => ({
