@@ -5,8 +5,8 @@ set -eu
 
 packages='
   iproute2 procps util-linux ethtool
-  iputils-ping iperf3 socat sockperf tcpdump
-  nftables iptables wireguard-go wireguard-tools
+  iputils-ping iperf3 socat sockperf tcpdump strace
+  nftables iptables wireguard-go wireguard-tools openvpn
   etcd-server etcd-client
   openssl ethtool zsh fish groff-base
   prometheus chromium fonts-dejavu-core

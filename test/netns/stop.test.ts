@@ -1,8 +1,9 @@
 /** The end: prompt under full load, and nothing stays behind however often it happens. */
 import assert from 'node:assert/strict';
-import test, { after, before, describe } from 'node:test';
+import { readdirSync, readFileSync } from 'node:fs';
+import test, { after, afterEach, before, beforeEach, describe } from 'node:test';
 import { startAll, Weft, writeLeases } from '../support/node.ts';
-import { Background, run } from '../support/process.ts';
+import { Background, type End, run } from '../support/process.ts';
 import { buildTopology, inside, type NodeSpace, type Topology } from '../support/topology.ts';
 import { waitFor } from '../support/waitfor.ts';
 
@@ -65,6 +66,69 @@ describe('stop under load', () => {
     assert.doesNotMatch(links(topology.nodes[0]!), /flannel0/);
   });
 });
+
+describe('stop of a pump that hangs in a system call', () => {
+  let topology: Topology;
+  let weft: Weft;
+  let tracer: Background;
+
+  beforeEach(async () => {
+    topology = buildTopology({ nodes: 1 });
+    const args = ['--leases', writeLeases(topology), '--workers', '1'];
+    weft = await Weft.start(topology.nodes[0]!, args);
+    tracer = await hangPump(weft);
+  });
+
+  afterEach(async () => {
+    tracer?.child.kill('SIGKILL');
+    topology.remove();
+  });
+
+  /** A killed process whose thread is traced stays as long as the tracer does. */
+  async function endOf(of: Weft): Promise<End> {
+    const stat = `/proc/${of.process.pid}/stat`;
+    await waitFor('the end of the process', () => /\) Z /.test(readFileSync(stat, 'utf8')));
+    await tracer.stop('SIGKILL');
+    return await of.process.wait(10_000);
+  }
+
+  test('a second signal does not wait for it', async () => {
+    weft.process.child.kill('SIGTERM');
+    await weft.process.waitForOutput(/SIGTERM: stopping/);
+    assert.equal(weft.process.end, undefined, 'it waits for the pump');
+    weft.process.child.kill('SIGTERM');
+    const { signal } = await endOf(weft);
+    assert.equal(signal, 'SIGKILL', weft.process.describe());
+    assert.match(weft.process.stderr, /SIGTERM again: killed/);
+  });
+
+  test('one signal ends it too, later, and says what did not end', async () => {
+    weft.process.child.kill('SIGTERM');
+    const { signal } = await endOf(weft);
+    assert.equal(signal, 'SIGKILL', weft.process.describe());
+    assert.match(weft.process.stderr, /did not end within .* the packet workers/);
+    assert.doesNotMatch(links(topology.nodes[0]!), /flannel0/);
+  });
+});
+
+/** Holds one pump in its poll(2) for longer than any test runs: strace(1), delay_enter. */
+async function hangPump(weft: Weft): Promise<Background> {
+  const { pid } = weft.process;
+  const thread = await waitFor('a pump that waits', () =>
+    readdirSync(`/proc/${pid}/task`).find((task) => {
+      // poll_schedule_timeout or do_poll; Node's own threads sleep in epoll and in futexes.
+      const place = readFileSync(`/proc/${pid}/task/${task}/wchan`, 'utf8');
+      return place.includes('poll') && !place.includes('epoll');
+    }),
+  );
+  const delay = 'inject=/^p?poll$:delay_enter=600000000';
+  const tracer = new Background(['strace', '-p', thread, '-e', 'trace=/^p?poll$', '-e', delay]);
+  const age = () => weft.metrics().sum('weft_worker_heartbeat_age_seconds');
+  // Pumps wake once a second at least.
+  await waitFor('the pump to hang', () => tracer.end !== undefined || age() > 4, { every: 100 });
+  assert.equal(tracer.end, undefined, tracer.describe());
+  return tracer;
+}
 
 describe(`${ROUNDS * NODES} starts and stops`, () => {
   let topology: Topology;
