@@ -95,6 +95,16 @@ describe('results', () => {
     assert.match(svg, /<\/svg>\n$/);
   });
 
+  test('the plot says what it shows, and fits a dark page', () => {
+    const svg = renderPlot(ROWS.slice(0, 1), outcomes);
+    assert.match(svg, /<svg [^>]*role="img" aria-labelledby="title desc"/);
+    assert.match(svg, /<title id="title">[^<]+<\/title>\n<desc id="desc">[^<]+<\/desc>/);
+    assert.match(svg, /weft: TCP, 1 flow: 6\.00 Gb\/s\. vxlan: .*socat: not measured\./);
+    assert.match(svg, /@media \(prefers-color-scheme: dark\)/);
+    // Colours stand in the style alone, or a dark page could not change them.
+    assert.doesNotMatch(svg, / fill="/);
+  });
+
   test('contenders are chosen by name, weft with any options', () => {
     const names = chooseContenders('socat, weft --tx-ports 4').map(({ name }) => name);
     assert.deepEqual(names, ['socat', 'weft --tx-ports 4']);

@@ -4,6 +4,7 @@
  */
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { FEATURES } from '../../src/dataplane/messages.ts';
 import { startAll, writeLeases } from '../../test/support/node.ts';
 import { atEnd, attempt, Background, run } from '../../test/support/process.ts';
 import { inside, ip, type NodeSpace, type Topology } from '../../test/support/topology.ts';
@@ -28,7 +29,7 @@ export interface Contender {
 }
 
 /** Offloads that get a row of their own with that one off. */
-const OFFLOADS = ['udp_gso', 'udp_gro', 'tun_tso', 'tun_uso', 'coalesce_tcp', 'all'];
+const OFFLOADS = [...FEATURES, 'all'];
 
 /** All contenders, in the order of the tables. */
 export const CONTENDERS: readonly Contender[] = [
@@ -37,6 +38,7 @@ export const CONTENDERS: readonly Contender[] = [
   plainRouting(),
   rawVeth(),
   socat(),
+  openvpn(),
   wireguard(),
   ...OFFLOADS.map((name) => weft(`weft --offload ${name}=off`)),
 ];
@@ -144,6 +146,35 @@ function socat(): Contender {
         return new Background(inside(own.namespace, ['socat', udp, tun]));
       });
       await routeThrough(topology, 'socat0', 1472, running);
+      return between(topology, stopping(running));
+    },
+  };
+}
+
+function openvpn(): Contender {
+  return {
+    name: 'openvpn',
+    about: 'OpenVPN between two peers, without encryption and authentication (--cipher none)',
+    async start(topology) {
+      setPodMtu(topology, 1472);
+      const running = eachWay(topology).map(([own, peer]) => {
+        const link = ['--local', own.address, '--remote', peer.address, '--port', '1194'];
+        const device = [
+          '--dev',
+          'ovpn0',
+          '--dev-type',
+          'tun',
+          '--tun-mtu',
+          '1472',
+          '--mssfix',
+          '0',
+        ];
+        const ends = ['--ifconfig', `172.31.0.${own.index}`, `172.31.0.${peer.index}`];
+        const plain = ['--cipher', 'none', '--auth', 'none'];
+        const program = ['openvpn', ...link, ...device, ...ends, ...plain, '--verb', '1'];
+        return new Background(inside(own.namespace, program));
+      });
+      await routeThrough(topology, 'ovpn0', 1472, running);
       return between(topology, stopping(running));
     },
   };

@@ -1,4 +1,7 @@
-/** A bar plot as SVG text: one bar a contender and row, its length the median. */
+/**
+ * A bar plot as SVG text: one bar a contender and row, its length the median. It says what it shows
+ * in words too, and follows the reader's light or dark page.
+ */
 import type { Row } from './measure.ts';
 import { type Outcome, summarise } from './results.ts';
 
@@ -8,7 +11,15 @@ const VALUE_WIDTH = 70;
 const BAR = 14;
 const GAP = 10;
 const TOP = 46;
-const COLOURS = ['#1f5fa8', '#5b9bd5', '#b8d3ee'];
+/** Ground, text and bars; on a dark page the bars of the first row are the lightest. */
+const STYLE = `<style>
+.ground { fill: #ffffff } text { fill: #222222 }
+.row0 { fill: #1f5fa8 } .row1 { fill: #5b9bd5 } .row2 { fill: #b8d3ee }
+@media (prefers-color-scheme: dark) {
+.ground { fill: #0d1117 } text { fill: #e6edf3 }
+.row0 { fill: #a5cdf5 } .row1 { fill: #5b9bd5 } .row2 { fill: #2f6299 }
+}
+</style>`;
 
 /** All rows must share a unit; at most three. */
 export function renderPlot(rows: readonly Row[], outcomes: readonly Outcome[]): string {
@@ -24,12 +35,27 @@ export function renderPlot(rows: readonly Row[], outcomes: readonly Outcome[]): 
   });
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}"`,
-    '     font-family="sans-serif" font-size="12">',
-    `<rect width="${WIDTH}" height="${height}" fill="#ffffff"/>`,
+    '     role="img" aria-labelledby="title desc" font-family="sans-serif" font-size="12">',
+    '<title id="title">Throughput of weft and its rivals</title>',
+    `<desc id="desc">${escapeText(describe(rows, outcomes))}</desc>`,
+    STYLE,
+    `<rect class="ground" width="${WIDTH}" height="${height}"/>`,
     ...legend(rows),
     ...groups,
     '</svg>\n',
   ].join('\n');
+}
+
+/** The plot in words: each contender with its medians. */
+function describe(rows: readonly Row[], outcomes: readonly Outcome[]): string {
+  const sentences = outcomes.map((outcome) => {
+    const values = rows.flatMap(({ key, label, unit, digits }) => {
+      const median = summarise(outcome, key)?.median;
+      return median === undefined ? [] : [`${label}: ${median.toFixed(digits)} ${unit}`];
+    });
+    return `${outcome.name}: ${values.length === 0 ? 'not measured' : values.join('; ')}.`;
+  });
+  return `Bars of medians. ${sentences.join(' ')}`;
 }
 
 function bar(
@@ -44,7 +70,7 @@ function bar(
   const value = median.toFixed(row.digits);
   return [
     `<rect x="${LABEL_WIDTH}" y="${place.top}" width="${width}" height="${BAR - 2}"` +
-      ` fill="${COLOURS[index]}"/>`,
+      ` class="row${index}"/>`,
     text(LABEL_WIDTH + Number(width) + 5, place.top + BAR - 4, value, ' font-size="10"'),
   ];
 }
@@ -52,12 +78,15 @@ function bar(
 function legend(rows: readonly Row[]): string[] {
   return rows.flatMap(({ label, unit }, index) => {
     const x = 12 + (index * (WIDTH - 24)) / rows.length;
-    const square = `<rect x="${x}" y="14" width="12" height="12" fill="${COLOURS[index]}"/>`;
+    const square = `<rect x="${x}" y="14" width="12" height="12" class="row${index}"/>`;
     return [square, text(x + 18, 24, `${label}, ${unit}`, '')];
   });
 }
 
 function text(x: number, y: number, content: string, attributes: string): string {
-  const escaped = content.replaceAll('&', '&amp;').replaceAll('<', '&lt;');
-  return `<text x="${x}" y="${y}" fill="#222222"${attributes}>${escaped}</text>`;
+  return `<text x="${x}" y="${y}"${attributes}>${escapeText(content)}</text>`;
+}
+
+function escapeText(content: string): string {
+  return content.replaceAll('&', '&amp;').replaceAll('<', '&lt;');
 }
