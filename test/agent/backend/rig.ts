@@ -28,6 +28,8 @@ export class RigNode {
   readonly prefix: readonly string[];
   readonly readiness = new Readiness();
   readonly said: string[] = [];
+  /** Every program that the backend ran, watching left out. */
+  readonly ran: string[] = [];
   readonly type: string;
   readonly options: Options;
   private live: Backend | undefined;
@@ -38,7 +40,11 @@ export class RigNode {
     this.type = type;
     this.options = options;
     this.prefix = inside(space.namespace, []);
-    this.run = commandRunner(this.prefix);
+    const run = commandRunner(this.prefix);
+    this.run = (argv, input) => {
+      this.ran.push(argv.join(' '));
+      return run(argv, input);
+    };
   }
 
   get backend(): Backend {

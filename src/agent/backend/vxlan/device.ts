@@ -75,8 +75,8 @@ async function makeDevice(run: Run, wish: VxlanWish, macAddress: string): Promis
     await createVxlan(run, { name, mtu, macAddress }, details);
   } catch (error) {
     const { message } = error as Error;
-    if (/File exists/.test(message)) throw await deviceInTheWay(run, wish);
-    if (!/Unknown device type|not supported/.test(message)) throw error;
+    if (/File exists|already exists/.test(message)) throw await deviceInTheWay(run, wish);
+    if (!/Unknown device type|not supported/i.test(message)) throw error;
     throw new Fault('environment', `this kernel has no vxlan: modprobe vxlan (${message})`);
   }
 }

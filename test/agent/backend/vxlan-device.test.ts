@@ -1,0 +1,212 @@
+/** The vxlan device: made, taken over or made anew; its MAC address, its MTU, what is refused. */
+import assert from 'node:assert/strict';
+import test, { afterEach, beforeEach, describe } from 'node:test';
+import { pino } from 'pino';
+import { type Backend, createBackend } from '../../../src/agent/backend/backend.ts';
+import { Fault } from '../../../src/agent/fault.ts';
+import { Readiness } from '../../../src/agent/readiness.ts';
+import type { Lease } from '../../../src/lease/lease.ts';
+import { findLink, type Link } from '../../../src/linux/link.ts';
+import { parseAddress4, parsePrefix4 } from '../../../src/wire/address.ts';
+import { createNamespace, type Namespace } from '../../linux/namespace.ts';
+import { run } from '../../support/process.ts';
+import { leaseOf } from '../backend.cases.ts';
+
+const MAC = '0a:58:0a:f4:01:00';
+const ADD = `link add flannel.1 address ${MAC} mtu 1450 type vxlan id 1`;
+const PLAIN = `${ADD} dev eth0 local 192.0.2.1 dstport 8472 nolearning`;
+
+const uplink = {
+  name: 'eth0',
+  mtu: 1500,
+  address: parseAddress4('192.0.2.1')!,
+  publicAddress: parseAddress4('192.0.2.1')!,
+  reason: 'test',
+};
+
+describe('the vxlan device', () => {
+  let space: Namespace;
+  let said: string[];
+  let open: Backend[];
+
+  beforeEach(() => {
+    space = createNamespace();
+    space.ip(`link set lo up
+link add eth0 type veth peer name eth1
+address add 192.0.2.1/24 dev eth0
+link set eth0 up
+link set eth1 up
+`);
+    said = [];
+    open = [];
+  });
+  afterEach(async () => {
+    for (const backend of open) await backend.close();
+    space.remove();
+  });
+
+  async function start(options: Record<string, unknown> = {}, previous?: Lease): Promise<Backend> {
+    const backend = await createBackend('vxlan', {
+      run: space.run,
+      prefix: ['ip', 'netns', 'exec', space.name],
+      uplink,
+      options: { Type: 'vxlan', ...options },
+      previous,
+      log: pino({ base: null }, { write: (line: string) => void said.push(line) }),
+      readiness: new Readiness(),
+      republish: () => {},
+    });
+    open.push(backend);
+    return backend;
+  }
+
+  async function device(name = 'flannel.1'): Promise<Link> {
+    const found = await findLink(space.run, name);
+    assert.ok(found, `no ${name}`);
+    return found;
+  }
+
+  async function refused(kind: Fault['kind'], message: RegExp, options = {}): Promise<void> {
+    await assert.rejects(start(options), (error: Error) => {
+      assert.ok(error instanceof Fault, String(error));
+      assert.equal(error.kind, kind);
+      assert.match(error.message, message);
+      return true;
+    });
+  }
+
+  test('is made as flannel makes it, and down until a lease is held', async () => {
+    const backend = await start();
+    const { vxlan, mtu, up, addresses, macAddress } = await device();
+    assert.deepEqual(vxlan, {
+      ...{ vni: 1, link: 'eth0', local: '192.0.2.1', port: 8472 },
+      ...{ learning: false, groupPolicy: false },
+    });
+    assert.deepEqual({ mtu, up, addresses }, { mtu: 1450, up: false, addresses: [] });
+    assert.deepEqual(backend.attributes.backendData, { VNI: 1, VtepMAC: macAddress });
+    assert.match(macAddress!, /^.[26ae](?::..){5}$/, 'of local administration, one station');
+  });
+
+  test('is made by the options, in any case', async () => {
+    const options = { vni: 42, PORT: 4789, Mtu: 1400, GBP: true, learning: true };
+    const backend = await start({ ...options, DirectRouting: true, Extra: 1 });
+    const { vxlan, mtu } = await device('flannel.42');
+    assert.deepEqual(vxlan, {
+      ...{ vni: 42, link: 'eth0', local: '192.0.2.1', port: 4789 },
+      ...{ learning: true, groupPolicy: true },
+    });
+    assert.equal(mtu, 1350);
+    assert.equal(backend.mtu, 1350);
+  });
+
+  test('is taken over with its MAC address, and its MTU set right in place', async () => {
+    space.ip(`${PLAIN.replace('1450', '1300')}\n`);
+    const { index } = await device();
+    const backend = await start({}, leaseOf('10.244.1.0-24', published('0a:00:00:00:00:77')));
+    const now = await device();
+    assert.equal(now.index, index);
+    assert.equal(now.mtu, 1450);
+    assert.deepEqual(backend.attributes.backendData, { VNI: 1, VtepMAC: MAC });
+  });
+
+  const differences: [string, string, string][] = [
+    ['port', PLAIN.replace('8472', '4789'), 'port 4789 instead of 8472'],
+    ['link', PLAIN.replace('dev eth0', 'dev eth1'), 'link eth1 instead of eth0'],
+    ['local', PLAIN.replace('.2.1', '.2.7'), 'local 192\\.0\\.2\\.7 instead of 192\\.0\\.2\\.1'],
+    ['learning', PLAIN.replace('nolearning', 'learning'), 'learning true instead of false'],
+    ['policy', `${PLAIN} gbp`, 'groupPolicy true instead of false'],
+    ['VNI', PLAIN.replace('id 1', 'id 9'), 'vni 9 instead of 1'],
+  ];
+  for (const [what, batch, reason] of differences) {
+    test(`of another ${what} is made anew under the same MAC address`, async () => {
+      space.ip(`${batch}\n`);
+      const { index } = await device();
+      await start();
+      const now = await device();
+      assert.notEqual(now.index, index);
+      assert.equal(now.macAddress, MAC);
+      assert.match(said.join(''), new RegExp(reason));
+    });
+  }
+
+  test('gets the MAC address back that the lease says, if it is gone', async () => {
+    await start({}, leaseOf('10.244.1.0-24', published(MAC.toUpperCase().replaceAll(':', '-'))));
+    assert.equal((await device()).macAddress, MAC);
+  });
+
+  test('is not given the MAC address of another backend, or one of many stations', async () => {
+    const value = '{"PublicIP":"192.0.2.1","BackendType":"host-gw"}';
+    await start({}, leaseOf('10.244.1.0-24', value));
+    const first = (await device()).macAddress;
+    space.ip('link delete flannel.1\n');
+    await start({}, leaseOf('10.244.1.0-24', published('01:00:5e:00:00:01')));
+    assert.notEqual((await device()).macAddress, '01:00:5e:00:00:01');
+    assert.notEqual((await device()).macAddress, first);
+  });
+
+  test('of another kind is refused, and left alone', async () => {
+    space.ip('link add flannel.1 type bridge\n');
+    await refused('environment', /flannel\.1 exists and is of kind bridge.*ip link delete/);
+    assert.equal((await device()).kind, 'bridge');
+  });
+
+  test('is refused by name where another has VNI and port', async () => {
+    space.ip(`${PLAIN.replace('flannel.1', 'overlay7')}\n`);
+    await refused('environment', /flannel\.1 cannot be made: overlay7 has VNI 1 on port 8472/);
+  });
+
+  test('is not made by wrong options: every fault is named', async () => {
+    const options = { VNI: 20_000_000, Port: '8472', MTU: -1, GBP: 'yes' };
+    await refused('configuration', /VNI: .*9999999.*Port: .*MTU: .*GBP: /, options);
+  });
+
+  test('is not larger than the uplink carries, and that is said', async () => {
+    const backend = await start({ MTU: 9000 });
+    assert.equal(backend.mtu, 1450);
+    assert.equal((await device()).mtu, 1450);
+    assert.match(said.join(''), /MTU 9000 .* is more than the 1500 of eth0: taking 1500/);
+    await refused('environment', /no room.*100 less 50/, { MTU: 100 });
+  });
+
+  test('gets the address of the lease; others inside Network go, foreign ones stay', async () => {
+    space.ip(`${PLAIN}
+address add 10.244.9.0/32 dev flannel.1
+address add 198.51.100.1/32 dev flannel.1
+`);
+    const backend = await start();
+    await backend.open({
+      subnet: parsePrefix4('10.244.1.0/24')!,
+      network: parsePrefix4('10.244.0.0/16')!,
+      publicAddress: uplink.address,
+    });
+    const { addresses, up } = await device();
+    const own = addresses.filter(({ family }) => family === 'inet');
+    const texts = own.map(({ local, prefixLength }) => `${local}/${prefixLength}`);
+    assert.deepEqual(texts.sort(), ['10.244.1.0/32', '198.51.100.1/32']);
+    assert.equal(up, true);
+  });
+
+  test('listens to no router on the overlay', () => {
+    // In a process of its own, for /proc/sys shows the reader's namespace.
+    const program = `
+      const { createBackend } = await import('${moduleOf('backend/backend.js')}');
+      const { Readiness } = await import('${moduleOf('readiness.js')}');
+      const { commandRunner } = await import('${moduleOf('../linux/command.js')}');
+      const log = { info() {}, warn: console.log, error: console.log };
+      await createBackend('vxlan', { run: commandRunner(), uplink: ${JSON.stringify(uplink)},
+        options: {}, log, readiness: new Readiness(), republish() {} });`;
+    const node = [process.execPath, '--input-type=module', '-e', program];
+    assert.equal(run(['ip', 'netns', 'exec', space.name, ...node]), '');
+    const path = '/proc/sys/net/ipv6/conf/flannel.1/accept_ra';
+    assert.equal(run(['ip', 'netns', 'exec', space.name, 'cat', path]).trim(), '0');
+  });
+});
+
+function published(macAddress: string): string {
+  const data = `{"VNI":1,"VtepMAC":"${macAddress}"}`;
+  return `{"PublicIP":"192.0.2.1","BackendType":"vxlan","BackendData":${data}}`;
+}
+
+function moduleOf(path: string): URL {
+  return new URL(`../../../src/agent/${path}`, import.meta.url);
+}
