@@ -122,12 +122,15 @@ function drops({ drops }: Status): Finding[] {
   return drops
     .filter(({ perSecond }) => perSecond > DROPS_WORTH_TELLING)
     .toSorted((a, b) => b.perSecond - a.perSecond)
-    .map(({ direction, reason, meaning, perSecond }) => ({
+    .map(({ direction, reason, meaning, advice, perSecond }) => ({
       level: 'warn',
       text: `Losing ${packetRate(perSecond)} ${WAYS[direction]}: ${words(reason)}`,
-      cure: meaning,
+      cure: advice === '' ? meaning : `${meaning}. ${plain(advice)}`,
     }));
 }
+
+/** Advice is written for documents too, where commands stand between backquotes. */
+const plain = (text: string): string => text.replaceAll('`', '');
 
 function workers({ workers }: Status): Finding[] {
   return workers
