@@ -26,11 +26,19 @@ export class NftError extends Error {
 /** Linux's limit for one argument is 128 KiB (MAX_ARG_STRLEN, execve(2)). */
 const MAX_COMMAND_BYTES = 128 * 1024 - 1;
 
-/** Makes all the changes in one transaction, or none of them. @throws NftError */
-export async function changeNft(run: Run, commands: readonly NftEntry[]): Promise<void> {
+/**
+ * Makes all the changes in one transaction, or none of them.
+ * @returns the commands with the handles that the kernel gave to what they added; those of two
+ *   transactions are never the same
+ * @throws NftError
+ */
+export async function changeNft(
+  run: Run,
+  commands: readonly NftEntry[],
+): Promise<readonly NftEntry[]> {
   const text = JSON.stringify({ nftables: commands });
   assert(Buffer.byteLength(text) <= MAX_COMMAND_BYTES, 'a transaction of nft is one argument');
-  await nft(run, text);
+  return parseListing(await nft(run, '--echo', '--handle', text));
 }
 
 /** All entries of a table; undefined where there is none of that name. @throws NftError */

@@ -28,19 +28,21 @@ export function fingerprint(listed: readonly NftEntry[] | undefined): string {
   return JSON.stringify(canonical(listed ?? null));
 }
 
-/** Comments in order, chain by chain: which rules these are, not what they say. */
-export function sameRules(wanted: Ruleset, listed: readonly NftEntry[]): boolean {
-  const names = wanted.chains.flatMap(({ name }) => [
-    name,
-    ...wanted.rules.filter(({ chain }) => chain === name).map(({ comment }) => comment),
-  ]);
-  const found = membersOf(listed, 'chain').flatMap(({ name }) => [
-    name,
-    ...membersOf(listed, 'rule')
-      .filter(({ chain }) => chain === name)
-      .map(({ comment }) => comment),
-  ]);
-  return JSON.stringify(names) === JSON.stringify(found);
+/**
+ * Whether a listing is of the very table that a transaction made, whatever its words: whoever sets
+ * the table or a rule in it anew gets other handles.
+ * @param echoed what `changeNft` answered to `replaceTable`
+ */
+export function sameHandles(echoed: readonly NftEntry[], listed: readonly NftEntry[]): boolean {
+  // The first two only made room for the table.
+  const added = echoed.slice(2).map(({ add }) => add as NftEntry);
+  const handles = (entries: readonly NftEntry[]) =>
+    entries.map((entry) => Object.entries(entry).map(([kind, of]) => [kind, handleOf(of)]));
+  return JSON.stringify(handles(added)) === JSON.stringify(handles(listed));
+}
+
+function handleOf(members: unknown): unknown {
+  return (members as Members).handle;
 }
 
 function membersOf(listed: readonly NftEntry[], kind: string): Members[] {

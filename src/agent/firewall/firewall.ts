@@ -3,7 +3,7 @@ import { type Monitor, startMonitor } from '../../linux/monitor.ts';
 import { changeNft, listTable, type NftEntry } from '../../linux/nft.ts';
 import type { Logger } from '../../log.ts';
 import type { Readiness } from '../readiness.ts';
-import { differences, fingerprint, sameRules } from './compare.ts';
+import { differences, fingerprint, sameHandles } from './compare.ts';
 import { clearLeftovers } from './leftovers.ts';
 import {
   describeWish,
@@ -79,8 +79,10 @@ class Keeper implements Firewall {
   private settled = false;
   private leftoversCleared = false;
   private trouble = '';
-  /** What nft said right after a transaction, where that is not what we know how to read. */
+  /** What nft says of our rules, where that is not what we know how to read. */
   private accepted: string | undefined;
+  /** The same, as of the transaction before. */
+  private strange: string | undefined;
   private looks = 0;
   private transactions = 0;
   private repairs = 0;
@@ -160,24 +162,30 @@ class Keeper implements Firewall {
     const listed = await listTable(run, FAMILY, TABLE);
     const found = differences(wanted, listed);
     if (found.length > 0 && fingerprint(listed) !== this.accepted) {
-      await changeNft(run, replaceTable(wanted));
+      const echoed = await changeNft(run, replaceTable(wanted));
       this.transactions += 1;
       this.tell(wish, found);
-      await this.verify(wish);
+      await this.verify(wish, echoed);
     } else if (!this.settled && listed !== undefined) {
       this.options.log.info(`firewall: found ${describeWish(wish)} in force`);
     }
     if (wish === this.wish) this.settled = true;
   }
 
-  /** Reads back what was set, so that a listing nobody foresaw is not taken for a change. */
-  private async verify(wish: FirewallWish): Promise<void> {
-    const wanted = desiredRuleset(wish);
+  /**
+   * Reads back what was set, so that words nobody foresaw are not taken for a change at every look.
+   * They have to be the same after two transactions, and the handles ours: somebody else's table
+   * has others, and a rule that was replaced in this very moment is so only once.
+   */
+  private async verify(wish: FirewallWish, echoed: readonly NftEntry[]): Promise<void> {
     const listed = await listTable(this.options.run, FAMILY, TABLE);
-    const found = differences(wanted, listed);
+    const found = differences(desiredRuleset(wish), listed);
     this.accepted = undefined;
-    if (found.length === 0 || !isOurs(wanted, listed) || wish !== this.wish) return;
-    this.accepted = fingerprint(listed);
+    if (found.length === 0 || listed === undefined || !sameHandles(echoed, listed)) return;
+    const before = this.strange;
+    this.strange = fingerprint(listed);
+    if (this.strange !== before) return;
+    this.accepted = this.strange;
     this.options.log.warn(
       `this nft lists our rules in words unknown to weft (${found[0]}); they are watched as listed`,
     );
@@ -243,11 +251,4 @@ class Keeper implements Firewall {
     if (!before) log.warn(`firewall: ${sentence}`);
     return sentence;
   }
-}
-
-function isOurs(
-  wanted: ReturnType<typeof desiredRuleset>,
-  listed: readonly NftEntry[] | undefined,
-): boolean {
-  return listed !== undefined && sameRules(wanted, listed);
 }

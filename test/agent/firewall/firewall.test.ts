@@ -155,19 +155,39 @@ describe('the firewall', () => {
     assert.deepEqual(await faults(), []);
   });
 
-  test('takes a listing in unknown words as it is, once', async () => {
+  test('takes a listing in unknown words as it is, the second time', async () => {
     const strange = async (argv: readonly string[]) => {
       const text = await space.run(argv);
       return text.replaceAll('"return": null', '"verdict": "return"');
     };
     const { firewall, warnings } = await started({ run: strange });
-    await firewall.look();
-    await firewall.look();
-    assert.equal(firewall.status().transactions, 1);
+    for (let looks = 0; looks < 3; looks++) await firewall.look();
+    assert.equal(firewall.status().transactions, 2);
     assert.match(warnings.join(), /in words unknown to weft/);
     nft(space, 'flush', 'chain', 'ip', TABLE, 'forward');
     await firewall.look();
     assert.deepEqual(await faults(), []);
+  });
+
+  test('does not take for its own what somebody set in the same moment', async () => {
+    let meddled = false;
+    const { firewall, warnings } = await started({
+      run: async (argv) => {
+        const answer = await space.run(argv);
+        // Right behind our transaction: one rule is set anew with another meaning.
+        if (argv.includes('--echo') && !meddled) {
+          meddled = true;
+          const listing = nft(space, '-a', 'list', 'chain', 'ip', TABLE, 'forward');
+          const handle = /accept .*handle (\d+)/.exec(listing)![1]!;
+          nft(space, `replace rule ip ${TABLE} forward handle ${handle} drop comment "from us"`);
+        }
+        return answer;
+      },
+    });
+    await firewall.look();
+    assert.ok(meddled);
+    assert.deepEqual(await faults(), []);
+    assert.match(warnings.join(), /restored table ip flannel-ipv4: chain forward lacked/);
   });
 
   test('does not quarrel with another agent for ever', async () => {
