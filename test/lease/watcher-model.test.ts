@@ -10,9 +10,9 @@ import { createRandom, type Random, runSeed } from '../support/random.ts';
  * The watcher against a map. A store in memory with etcd's habits (revisions, a history that is
  * compacted, expiry) is changed at random; a line to it follows by list and watch, breaks, and
  * comes back, while the model keeps nothing but the store's map and each key's last good value.
- * Steps: 10^5, or TEST_MODEL_STEPS.
+ * Steps: 10^6, or TEST_MODEL_STEPS.
  */
-const STEPS = Number(process.env.TEST_MODEL_STEPS ?? 100_000);
+const STEPS = Number(process.env.TEST_MODEL_STEPS ?? 1_000_000);
 
 /** Few keys, so that every kind of meeting happens often; among them bad ones and double claims. */
 const KEYS = [

@@ -125,6 +125,19 @@ describe('the line to etcd in trouble', () => {
     assert.ok(book.warnings().length <= 2, book.text);
   });
 
+  test('with the settings of every day it is found within 15 s', async () => {
+    const { timing } = checkEtcdOptions({ endpoints: [line.address], prefix });
+    assert.ok(timing.keepalive + timing.keepaliveTimeout <= 15_000);
+    if (process.env.TEST_LONG !== '1') return;
+    await fill(leases(3));
+    watch({});
+    await becomes('synced');
+    line.set('blackhole');
+    const begun = performance.now();
+    await becomes('stale');
+    assert.ok(performance.now() - begun < 15_000);
+  });
+
   test('a quiet line is left alone', async () => {
     await fill(leases(3));
     watch();

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
@@ -290,6 +290,25 @@ describe('options for etcd', () => {
     const { book } = watch({ endpoints: ['127.0.0.1:1'], username: 'u', passwordFile: at('open') });
     assert.match(book.warnings()[0] ?? '', /chmod 600 .*open/);
     assert.ok(!book.text.includes(PASSWORD));
+  });
+
+  test('so is a key, whether the group or the world may read it', () => {
+    const pair = { certFile: at('client.crt'), keyFile: at('client.key') };
+    const options = { endpoints: ['127.0.0.1:1'], prefix: '/net', caFile: at('ca.crt'), ...pair };
+    for (const [mode, warnings] of [
+      [0o600, 0],
+      [0o400, 0],
+      [0o640, 1],
+      [0o604, 1],
+    ] as const) {
+      chmodSync(at('client.key'), mode);
+      const { log, ...book } = new LogBook();
+      createEtcdSource({ ...options, log });
+      const said = book.lines.map(({ msg }) => msg);
+      assert.equal(said.length, warnings, `${mode.toString(8)}: ${said}`);
+      assert.ok(said.every((line) => /holds a secret.*chmod 600 .*client\.key/.test(line)));
+      assert.ok(!said.join().includes('PRIVATE'));
+    }
   });
 
   test('the prefix is cleaned like a path', () => {

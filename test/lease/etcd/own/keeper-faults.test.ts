@@ -159,6 +159,8 @@ describe("a node's own lease while the line to etcd is in trouble", () => {
       `${counts} ${now}`,
     );
     assert.equal(reserved.times('lost') + leased.times('lost'), 0);
+    const text = reserved.book.text + leased.book.text;
+    assert.ok(!text.includes('compacted'), text);
   });
 
   test('what changed while the line was down is published when it is back', async () => {
@@ -208,6 +210,23 @@ describe("a node's own lease while the line to etcd is in trouble", () => {
       assert.ok(performance.now() - begun < 5000);
       line.set('pass');
     }
+  });
+
+  test('stopped at any moment it leaves no etcd lease without a key', async () => {
+    const random = createRandom(runSeed());
+    const before = await tenancy.etcdLeases(etcd);
+    // Slow enough for every moment between two calls to be met.
+    line.set('delay', 15);
+    for (let round = 0; round < 25; round++) {
+      const tenant = move({ publicAddress: `192.0.3.${round}`, timing: {} });
+      const end = performance.now() + random.below(250);
+      await waitFor('the moment', () => performance.now() >= end, { every: 1 });
+      await tenant.stop();
+    }
+    const used = [...(await leases()).values()].map((shown) => shown.lease);
+    const made = (await tenancy.etcdLeases(etcd)).filter((id) => !before.includes(id));
+    assert.deepEqual(made.sort(), used.sort());
+    assert.ok(used.length > 0);
   });
 
   test('a search for the own lease waits for etcd, and can be given up', async () => {
