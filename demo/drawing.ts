@@ -1,14 +1,21 @@
 /** The topology as text, one column a node; drawn from the topology itself, so it cannot disagree. */
-import type { NodeSpace, Topology } from '../test/support/topology.ts';
+import type { CniPod } from '../test/support/cni.ts';
+import type { Topology } from '../test/support/topology.ts';
+import type { DemoBackend } from './backends.ts';
 
 /** Three columns and their gaps fit a terminal of 80 columns. */
 const COLUMN = 24;
 const GAP = '  ';
 
 /** Lines of the drawing, as wide as there are nodes. */
-export function drawTopology(topology: Topology, etcd: string): string[] {
+export function drawTopology(
+  topology: Topology,
+  pods: readonly CniPod[],
+  backend: DemoBackend,
+  etcd: string,
+): string[] {
   const { nodes } = topology;
-  const columns = nodes.map(drawNode);
+  const columns = pods.map((pod) => drawNode(pod, backend));
   const rows = columns[0]!.map((_, row) => columns.map((column) => column[row]).join(GAP));
   const width = nodes.length * COLUMN + (nodes.length - 1) * GAP.length;
   const bus = nodes.map(() => centre('╧', '═')).join('═'.repeat(GAP.length));
@@ -18,20 +25,20 @@ export function drawTopology(topology: Topology, etcd: string): string[] {
   );
 }
 
-function drawNode({ index, address, pod }: NodeSpace): string[] {
+function drawNode({ node, address }: CniPod, { device, wire }: DemoBackend): string[] {
   const inner = (text: string) => `│ ${text.padEnd(COLUMN - 4)} │`;
-  const gateway = `10.244.${index}.1`;
+  const base = address.replace(/\d+$/, '');
   return [
-    centre(`pod ${index}`),
-    centre(pod.address),
+    centre(`pod ${node.index}`),
+    centre(address),
     centre('│'),
     `┌${centre('┴', '─').slice(1, -1)}┐`,
-    inner(`cni0      ${gateway}`),
-    inner(`flannel0  10.244.${index}.0`),
+    inner(`cni0      ${base}1`),
+    inner(device === '' ? '' : `${device.padEnd(10)}${base}0`),
     inner('    ⇅'),
-    inner('weft dataplane'),
-    inner('    ⇅ UDP 8285'),
-    inner(`eth0      ${address}`),
+    inner('weft run'),
+    inner(`    ⇅ ${wire}`),
+    inner(`eth0      ${node.address}`),
     `└${centre('┬', '─').slice(1, -1)}┘`,
   ];
 }

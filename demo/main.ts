@@ -1,88 +1,103 @@
 /**
- * `make demo`: builds nodes and pods as network namespaces, joins them by an underlay with a real
- * etcd, starts weft on every node, sends traffic, and shows what happened. Exit code 0 says that
- * all of it came out as it should. NODES=2 to 4, KEEP=1 to leave it up until Ctrl-C.
+ * `make demo`: builds nodes as network namespaces, joins them by an underlay with a real etcd that
+ * holds nothing but a network config, starts `weft run` on every node, has the CNI plugins make a
+ * pod on each, sends traffic, and shows what happened. Exit code 0 says that all of it came out as
+ * it should. NODES=2 to 4; BACKEND=udp, vxlan or host-gw; KEEP=1 to leave it up until Ctrl-C.
  */
-import { type Etcd, startEtcd } from '../test/support/etcd.ts';
-import { startAll, type Weft } from '../test/support/node.ts';
+import { Cluster, PREFIX } from '../test/support/cluster.ts';
+import { addPod, type CniPod } from '../test/support/cni.ts';
+import type { Weft } from '../test/support/node.ts';
 import { attempt } from '../test/support/process.ts';
-import { buildTopology, inside, type Topology } from '../test/support/topology.ts';
-import { acquireLease, writeNetworkConfig } from './agent.ts';
+import type { Topology } from '../test/support/topology.ts';
+import { type DemoBackend, readBackend } from './backends.ts';
 import { compareCounters } from './counters.ts';
 import { drawTopology } from './drawing.ts';
 import { createScreen, type Outcome, type Screen } from './screen.ts';
 import * as traffic from './traffic.ts';
 
 const UNDERLAY_MTU = 1500;
-/** Outer IPv4 (20) and UDP (8) headers. */
-const ENCAPSULATION = 28;
 const MOST_NODES = 4;
 const LOG_LINES = 8;
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
-async function demo(screen: Screen, nodes: number, keep: boolean): Promise<boolean> {
+interface Wishes {
+  readonly nodes: number;
+  readonly backend: DemoBackend;
+  readonly keep: boolean;
+}
+
+async function demo(screen: Screen, { nodes, backend, keep }: Wishes): Promise<boolean> {
   const outcomes: Outcome[] = [];
-  let topology: Topology | undefined;
-  let etcd: Etcd | undefined;
+  let cluster: Cluster | undefined;
   let wefts: Weft[] = [];
   try {
     screen.heading('Building');
-    topology = await screen.step(`${nodes} nodes, a pod each, one underlay`, async () =>
-      buildTopology({ nodes, underlayMtu: UNDERLAY_MTU }),
+    cluster = await screen.step(`${nodes} nodes, one underlay, etcd`, async () =>
+      Cluster.build({ nodes, bare: true }),
     );
+    const { topology, etcd } = cluster;
     tellWhenInterrupted(screen, topology);
-    etcd = await startStore(screen, topology);
-    wefts = await startNodes(screen, topology, etcd);
-    screen.lines(['', ...drawTopology(topology, etcd.endpoints[0]!)]);
-    outcomes.push(...(await sendTraffic(screen, topology)));
-    screen.heading('Counters');
-    screen.table(compareCounters(wefts));
-    if (keep) await hold(screen, topology);
+    const value = { Network: '10.244.0.0/16', Backend: backend.config };
+    const title = `${PREFIX}/config ← ${JSON.stringify(value)}`;
+    await screen.step(title, () => etcd.put(`${PREFIX}/config`, JSON.stringify(value)));
+    wefts = await startNodes(screen, cluster);
+    const pods = await makePods(screen, cluster);
+    screen.lines(['', ...drawTopology(topology, pods, backend, etcd.endpoints[0]!)]);
+    outcomes.push(...(await sendTraffic(screen, pods, UNDERLAY_MTU - backend.overhead)));
+    outcomes.push(await reachOutside(screen, pods[0]!, topology));
+    if (backend.device === 'flannel0') {
+      screen.heading('Counters');
+      screen.table(compareCounters(wefts));
+    }
+    if (keep) await hold(screen, topology, pods, backend);
   } catch (error) {
     for (const weft of wefts) showLog(screen, weft);
     throw error;
   } finally {
     screen.heading('Cleaning up');
     outcomes.push(...(await stopNodes(screen, wefts)));
-    outcomes.push(await removeAll(screen, topology, etcd));
+    outcomes.push(await removeAll(screen, cluster));
   }
   screen.heading('Result');
   screen.outcomes(outcomes);
   return outcomes.every(({ good }) => good);
 }
 
-async function startStore(screen: Screen, topology: Topology): Promise<Etcd> {
-  const etcd = await screen.step(
-    'etcd in the underlay',
-    () => startEtcd({ host: topology.underlayAddress, argvPrefix: inside(topology.underlay, []) }),
-    ({ endpoints }) => endpoints[0]!,
-  );
-  await screen.step('network config, as flannel keeps it', () => writeNetworkConfig(etcd));
-  for (const node of topology.nodes) {
-    const title = `lease ${node.subnetKey} → ${node.address}`;
-    await screen.step(title, () => acquireLease(etcd, node));
-  }
-  return etcd;
-}
-
-async function startNodes(screen: Screen, topology: Topology, etcd: Etcd): Promise<Weft[]> {
+async function startNodes(screen: Screen, cluster: Cluster): Promise<Weft[]> {
   const started = performance.now();
-  return await screen.step(
-    'weft dataplane on every node',
-    () => startAll(topology, ['--etcd-endpoints', etcd.endpoints[0]!]),
+  const wefts = await screen.step(
+    'weft run on every node',
+    () => cluster.startAll(['run', '--ip-masq']),
     () => `ready after ${Math.round(performance.now() - started)} ms`,
   );
+  // They are stopped by us, who look at how they end.
+  cluster.wefts.length = 0;
+  for (const [key, value] of await cluster.leases()) screen.lines([`  lease ${key} → ${value}`]);
+  return wefts;
 }
 
-async function sendTraffic(screen: Screen, topology: Topology): Promise<Outcome[]> {
+async function makePods(screen: Screen, cluster: Cluster): Promise<CniPod[]> {
+  const pods: CniPod[] = [];
+  const state = `${cluster.topology.directory}/cni`;
+  for (const node of cluster.nodes) {
+    const make = async () => addPod(node, node.pod.namespace, state);
+    const title = `pod ${node.index} by the CNI plugins bridge, host-local, portmap`;
+    pods.push(await screen.step(title, make, ({ address }) => address));
+  }
+  return pods;
+}
+
+async function sendTraffic(
+  screen: Screen,
+  pods: readonly CniPod[],
+  mtu: number,
+): Promise<Outcome[]> {
   const outcomes: Outcome[] = [];
   const check = async (title: string, work: () => Promise<Outcome>) => {
     outcomes.push(await screen.check(title, work));
   };
-  const pods = topology.nodes.map(({ pod }) => pod);
   const [first, last] = [pods[0]!, pods.at(-1)!];
-  const mtu = UNDERLAY_MTU - ENCAPSULATION;
   screen.heading('Traffic between pods');
   for (const [i, from] of pods.entries()) {
     for (const to of pods.slice(i + 1)) {
@@ -98,16 +113,29 @@ async function sendTraffic(screen: Screen, topology: Topology): Promise<Outcome[
   return outcomes;
 }
 
+/** By way of masquerading: the underlay has no route to pods. */
+async function reachOutside(screen: Screen, pod: CniPod, topology: Topology): Promise<Outcome> {
+  const outside = { namespace: topology.underlay, address: topology.underlayAddress };
+  const title = `ping ${pod.address} → ${outside.address}, outside the overlay`;
+  return await screen.check(title, () => traffic.pingPods(pod, outside));
+}
+
 /** Leaves everything up until a signal, which then ends the demo in order. */
-async function hold(screen: Screen, topology: Topology): Promise<void> {
-  const [one, other] = topology.nodes;
+async function hold(
+  screen: Screen,
+  topology: Topology,
+  [one, other]: readonly CniPod[],
+  { device, filter }: DemoBackend,
+): Promise<void> {
+  const node = one!.node.namespace;
   const enter = (namespace: string) => `ip netns exec ${namespace}`;
   screen.heading('Up until Ctrl-C. Try, in another terminal:');
   screen.lines([
-    `${enter(one!.pod.namespace)} ping ${other!.pod.address}`,
-    `${enter(one!.namespace)} tcpdump -ni flannel0`,
-    `${enter(one!.namespace)} tcpdump -ni eth0 udp port 8285`,
-    `printf 'GET /metrics HTTP/1.0\\r\\n\\r\\n' | ${enter(one!.namespace)} socat -t5 - TCP:127.0.0.1:8286`,
+    `${enter(one!.namespace)} ping ${other!.address}`,
+    `${enter(node)} tcpdump -ni ${device === '' ? 'cni0' : device}`,
+    `${enter(node)} tcpdump -ni eth0 ${filter}`,
+    `${enter(node)} nft list table ip flannel-ipv4`,
+    `printf 'GET /metrics HTTP/1.0\\r\\n\\r\\n' | ${enter(node)} socat -t5 - TCP:127.0.0.1:8286`,
     `${enter(topology.underlay)} env ETCDCTL_API=3 etcdctl --endpoints ${topology.underlayAddress}:2379 get --prefix /coreos.com`,
   ]);
   await new Promise<void>((resolve) => {
@@ -138,15 +166,10 @@ async function stopNodes(screen: Screen, wefts: readonly Weft[]): Promise<Outcom
   return [await screen.check('weft told to stop', stop)];
 }
 
-async function removeAll(
-  screen: Screen,
-  topology: Topology | undefined,
-  etcd: Etcd | undefined,
-): Promise<Outcome> {
+async function removeAll(screen: Screen, cluster: Cluster | undefined): Promise<Outcome> {
   return await screen.check('namespaces, devices, etcd and its data', async () => {
-    await etcd?.stop();
-    topology?.remove();
-    return leftBehind(topology);
+    await cluster?.remove();
+    return leftBehind(cluster?.topology);
   });
 }
 
@@ -182,7 +205,8 @@ function readNodes(text: string | undefined): number {
 const screen = createScreen(process.stdout, process.env);
 try {
   const keep = (process.env.KEEP ?? '') !== '' && process.env.KEEP !== '0';
-  const good = await demo(screen, readNodes(process.env.NODES), keep);
+  const backend = readBackend(process.env.BACKEND || 'udp');
+  const good = await demo(screen, { nodes: readNodes(process.env.NODES), backend, keep });
   process.exitCode = good ? 0 : 1;
 } catch (error) {
   screen.lines(['', screen.paint('red', `The demo failed: ${(error as Error).message}`)]);

@@ -8,6 +8,7 @@ packages='
   iputils-ping iperf3 socat sockperf tcpdump strace
   nftables iptables wireguard-go wireguard-tools openvpn
   etcd-server etcd-client
+  containernetworking-plugins
   openssl ethtool zsh fish groff-base
   prometheus chromium fonts-dejavu-core
 '

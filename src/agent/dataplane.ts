@@ -1,5 +1,5 @@
 import type { Config } from '../config.ts';
-import { reachableByUdp } from '../lease/admission.ts';
+import { type AdmissionRules, reachableByUdp } from '../lease/admission.ts';
 import type { LeaseSource, SourceStatus } from '../lease/source.ts';
 import type { WatcherCounts } from '../lease/watcher.ts';
 import { commandRunner } from '../linux/command.ts';
@@ -8,7 +8,9 @@ import type { Logger } from '../log.ts';
 import { live, settledWithin } from './ending.ts';
 import { Fault } from './fault.ts';
 import { createSource } from './lease-source.ts';
-import * as settings from './node-settings.ts';
+import * as settings from './node/settings.ts';
+import { Settler } from './node/settler.ts';
+import { type UplinkWatch, watchUplink } from './node/uplink-watch.ts';
 import { type OwnView, routeTo } from './observed.ts';
 import { NO_COUNTS, NO_STATUS, type Peers, watchPeers } from './peers.ts';
 import { Readiness } from './readiness.ts';
@@ -31,6 +33,8 @@ export class Dataplane {
   peers: Peers | undefined;
   uplink: Uplink | undefined;
   private sinceSeconds = 0;
+  private watch: UplinkWatch | undefined;
+  private settler: Settler | undefined;
 
   constructor(config: Config, log: Logger) {
     this.config = config;
@@ -39,7 +43,7 @@ export class Dataplane {
     this.readiness.set('start', 'starting');
     const { run, readiness } = this;
     this.forwarder = new Forwarder({
-      ...{ config, port: config.port, run, readiness, log },
+      ...{ config, run, readiness, log },
       source: this.source.name,
       settled: () => settings.requireSameNode(config, this.device!),
       fail: (fault) => this.fail(fault),
@@ -65,18 +69,48 @@ export class Dataplane {
     const mtu = settings.chooseMtu(config.mtu, node.mtu, uplink, log);
     signal.throwIfAborted();
     this.device = { name: config.device, mtu, subnet: node.subnet, network: node.network };
-    await this.forwarder.start(this.device, uplink, signal);
+    await this.forwarder.start({ device: this.device, uplink, port: config.port }, signal);
     this.uplink = uplink;
+    this.startWatch(uplink, signal);
     this.sinceSeconds = Date.now() / 1000;
     this.readiness.set('leases', `no list of leases yet from ${this.source.name}`);
-    const own = { subnet: node.subnet, publicAddress: uplink.publicAddress };
     this.peers = watchPeers({
       source: this.source,
-      rules: { network: node.network, own, reachable: reachableByUdp },
+      rules: this.rules(this.device, uplink),
       log,
       changed: (peers) => this.forwarder.setPeers(peers.rows()),
     });
     this.readiness.clear('start');
+  }
+
+  private rules({ network, subnet }: TunnelDevice, { publicAddress }: Uplink): AdmissionRules {
+    return { network, own: { subnet, publicAddress }, reachable: reachableByUdp };
+  }
+
+  private startWatch(uplink: Uplink, signal: AbortSignal): void {
+    const { run, config, readiness, log } = this;
+    this.settler = new Settler({
+      settle: () => this.rebind(signal),
+      failed: (error) => {
+        if (readiness.set('rebind', error.message)) log.error(`${error.message}; trying on`);
+      },
+      recovered: () => readiness.clear('rebind'),
+    });
+    const changed = (moved: Uplink) => {
+      if (moved.address !== this.uplink?.address) this.settler?.wake();
+      else this.forwarder.noteUnderlayMtu(moved.mtu);
+    };
+    this.watch = watchUplink({ run, wishes: config, uplink, readiness, log, changed });
+  }
+
+  /** The sockets' address is another: the pumps start anew, device and leases stay. */
+  private async rebind(signal: AbortSignal): Promise<void> {
+    const { uplink } = this.watch!;
+    const device = this.device!;
+    await this.forwarder.stop(true);
+    await this.forwarder.start({ device, uplink, port: this.config.port }, signal);
+    this.uplink = uplink;
+    this.peers?.configure(this.rules(device, uplink));
   }
 
   private published(): void {
@@ -87,10 +121,11 @@ export class Dataplane {
 
   private async stop(): Promise<void> {
     this.readiness.set('start', 'stopping');
-    const watching = settledWithin(STOP_STEP_MS, this.peers?.stop(), this.log);
+    const watches = Promise.all([this.peers?.stop(), this.watch?.stop(), this.settler?.stop()]);
+    const watching = settledWithin(STOP_STEP_MS, watches, this.log);
     await this.forwarder.stop(this.config.keepDevice);
     if (await watching) return;
-    throw new Fault('hang', `the lease source did not end within ${STOP_STEP_MS / 1000} s`);
+    throw new Fault('hang', `the watches did not end within ${STOP_STEP_MS / 1000} s`);
   }
 
   // What follows is the live view that metrics, health and the API read.

@@ -177,7 +177,7 @@ function ownerOf(links: readonly Link[], address: string): Link | undefined {
 }
 
 /** Addresses a node may be known by, best first: global, permanent; never deprecated. */
-function usableAddresses(link: Link): LinkAddress[] {
+export function usableAddresses(link: Link): LinkAddress[] {
   const rank = (row: LinkAddress) =>
     (row.scope === 'global' ? 0 : 4) + (row.dynamic ? 2 : 0) + (row.temporary ? 1 : 0);
   return link.addresses

@@ -1,10 +1,11 @@
 import { Command, Option } from 'commander';
 import { describeOptions } from '../config/describe.ts';
-import { type Daemon, type OptionRow, optionsOf } from '../config/options.ts';
+import { DAEMONS, type Daemon, type OptionRow, optionsOf } from '../config/options.ts';
 import { didYouMean } from '../config/values.ts';
 import { environmentName, type GivenOptions, optionName, readConfig } from '../config.ts';
 import type { Order } from './daemon.ts';
 import { EXIT_HELP } from './exit.ts';
+import { type ReadCommandLine, readGoFlags } from './go-flags.ts';
 
 /**
  * Makes one command of `weft`. Its action leaves the exit code with `end`; what it throws is told
@@ -13,6 +14,8 @@ import { EXIT_HELP } from './exit.ts';
 export type MakeCommand = (
   environment: NodeJS.ProcessEnv,
   end: (exitCode: number) => void,
+  /** What reading the line in Go's syntax found, for the commands that take flannel's flags. */
+  line: ReadCommandLine,
 ) => Command;
 
 /** What the help of a long-lived command says. */
@@ -39,23 +42,19 @@ export function daemonCommand(
   { name, summary, description, examples }: DaemonHelp,
   live: (order: Order) => Promise<number>,
 ): MakeCommand {
-  return (environment, end) => {
+  return (environment, end, { faults, warnings }) => {
     const command = new Command(name)
       .summary(summary)
       .description(description)
-      // Collected below, so that all faults are told at once.
-      .allowUnknownOption()
-      .allowExcessArguments()
       .addHelpText('after', `\n${ENVIRONMENT_HELP}\n\nExamples:\n${examples}\n\n${EXIT_HELP}`);
     const rows = optionsOf(name).map(([, row]) => row);
     for (const row of rows) command.addOption(toOption(row));
     command.helpOption('-h, --help', 'show this help');
     return command.action(async () => {
-      const faults = strays(name, rows, command.args);
       const given = givenOf(command);
       const config = readConfig(name, given, environment, faults);
       const options = describeOptions(name, given, environment);
-      end(await live({ command: name, config, options }));
+      end(await live({ command: name, config, options, warnings }));
     });
   };
 }
@@ -107,4 +106,23 @@ export function strays(
     afterUnknown = isOption && !word.includes('=');
   }
   return faults;
+}
+
+/**
+ * Brings the words of a daemon's command line from Go's syntax into commander's; those of other
+ * commands stay as they are.
+ */
+export function readCommandLine(
+  words: readonly string[],
+  environment: NodeJS.ProcessEnv,
+): ReadCommandLine {
+  const [command, ...rest] = words;
+  const daemon = DAEMONS.find((name) => name === command);
+  if (daemon === undefined) return { words, warnings: [], faults: [], versionAsked: false };
+  const known = optionsOf(daemon).map(([, row]) => ({
+    name: optionName(row),
+    takesValue: row.flags.includes('<'),
+  }));
+  const line = readGoFlags({ command: daemon, words: rest, known, environment });
+  return { ...line, words: [daemon, ...line.words] };
 }

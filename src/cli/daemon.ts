@@ -19,6 +19,8 @@ export interface Order {
   readonly config: Config;
   /** The same configuration in words, for the API. */
   readonly options: readonly DescribedOption[];
+  /** What was given and has no effect, one sentence each. */
+  readonly warnings: readonly string[];
 }
 
 /** A long-lived part of weft, as its command sees it. */
@@ -42,6 +44,7 @@ export async function serve(
 ): Promise<number> {
   const { config } = order;
   const { log, writeErrors } = createLog({ level: config.logLevel, format: config.logFormat });
+  for (const warning of order.warnings) log.warn(warning);
   const served = make(config, log);
   // First of all, so that a start that takes long can be watched, and a second weft is told apart.
   const close = await listen(order, served, writeErrors);

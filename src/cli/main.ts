@@ -1,10 +1,12 @@
 import { Command, CommanderError } from 'commander';
-import type { MakeCommand } from './arguments.ts';
+import { agentCommand, runCommand } from './agent.ts';
+import { type MakeCommand, readCommandLine } from './arguments.ts';
 import { readVersions } from './build.ts';
 import { completionCommand } from './complete/command.ts';
 import { dataplaneCommand } from './dataplane.ts';
 import { EXIT, EXIT_HELP, explainEnd, tell } from './exit.ts';
 import { flagsCommand } from './flags.ts';
+import type { ReadCommandLine } from './go-flags.ts';
 import { checkConfigCommand } from './show/check-config.ts';
 import { doctorCommand } from './show/doctor.ts';
 import { peersCommand } from './show/peers.ts';
@@ -13,6 +15,8 @@ import { traceCommand } from './show/trace.ts';
 
 /** In the order of the help. */
 const COMMANDS: readonly MakeCommand[] = [
+  runCommand,
+  agentCommand,
   dataplaneCommand,
   statusCommand,
   peersCommand,
@@ -22,6 +26,9 @@ const COMMANDS: readonly MakeCommand[] = [
   completionCommand,
   flagsCommand,
 ];
+
+/** The words come without the program's own name. */
+const FROM_USER = { from: 'user' } as const;
 
 /**
  * Runs one command of weft to its end.
@@ -33,12 +40,14 @@ export async function main(
   environment: NodeJS.ProcessEnv,
 ): Promise<number> {
   let code: number = EXIT.ordered;
-  const program = createProgram(environment, (exitCode) => {
+  const end = (exitCode: number) => {
     code = exitCode;
-  });
+  };
+  const line = readCommandLine(words, environment);
+  const program = createProgram(environment, end, line);
   try {
     if (words.length === 0) program.outputHelp({ error: true });
-    else await program.parseAsync([...words], { from: 'user' });
+    else await program.parseAsync(line.versionAsked ? ['--version'] : [...line.words], FROM_USER);
     return words.length === 0 ? EXIT.configuration : code;
   } catch (error) {
     return error instanceof CommanderError ? explainUsage(error) : explainEnd(error);
@@ -49,13 +58,14 @@ export async function main(
 export function createProgram(
   environment: NodeJS.ProcessEnv,
   end: (exitCode: number) => void,
+  line: ReadCommandLine = readCommandLine([], environment),
 ): Command {
   const program = new Command('weft')
     .description("flannel's UDP overlay, rebuilt for throughput")
     .version(readVersions().version, '-V, --version', 'show the version')
     .helpOption('-h, --help', 'show this help')
     .addHelpText('after', `\n'weft <command> --help' lists its options.\n\n${EXIT_HELP}`);
-  for (const make of COMMANDS) program.addCommand(make(environment, end));
+  for (const make of COMMANDS) program.addCommand(make(environment, end, line));
   for (const command of [program, ...program.commands]) {
     // Commander writes its errors itself; ours all come out of one place, in one form.
     command.exitOverride().configureOutput({ outputError: () => {} });

@@ -108,3 +108,23 @@ export async function ensureDeviceRoute(run: Run, prefix: string, device: string
   const route = [prefix, 'dev', device, 'scope', 'global', 'protocol', 'boot'];
   await run(['ip', '-4', 'route', 'replace', ...route]);
 }
+
+/** Leaves a host with a blackhole route of that metric for the prefix; harmless when repeated. */
+export async function ensureBlackholeRoute(
+  run: Run,
+  prefix: string,
+  metric: number,
+): Promise<void> {
+  await run(['ip', '-4', 'route', 'replace', 'blackhole', prefix, 'metric', `${metric}`]);
+}
+
+/** Removes it; one that is already gone is no failure. */
+export async function removeBlackholeRoute(
+  run: Run,
+  prefix: string,
+  metric: number,
+): Promise<void> {
+  const routes = await listRoutes(run, prefix);
+  const there = routes.some((route) => route.type === 'blackhole' && route.metric === metric);
+  if (there) await run(['ip', '-4', 'route', 'delete', 'blackhole', prefix, 'metric', `${metric}`]);
+}

@@ -33,6 +33,7 @@ export function announce(options: AnnounceOptions): Announcement {
     notifier.ready();
   };
   const asked = (options.environment.NOTIFY_SOCKET ?? '') !== '';
+  if (asked) look();
   const timer = asked ? setInterval(look, LOOK_EVERY_MS) : undefined;
   return {
     stopping: () => {

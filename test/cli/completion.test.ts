@@ -37,7 +37,7 @@ describe('weft completion', () => {
     assert.deepEqual(bash('weft', 'peers', '--sort', 'tx'), ['tx', 'tx-rate']);
     assert.deepEqual(bash('weft', 'status', '-o', ''), ['table', 'json']);
     assert.deepEqual(bash('weft', 'completion', 'f'), ['fish']);
-    assert.deepEqual(bash('weft', 'dataplane', '--met'), ['--metrics-listen']);
+    assert.deepEqual(bash('weft', 'dataplane', '--metrics-l'), ['--metrics-listen']);
     assert.deepEqual(bash('weft', 'trace', '--api-socket', path('fish')), [path('fish')]);
   });
 

@@ -42,11 +42,7 @@ describe('weft', () => {
   const wrong: [string, string[], RegExp][] = [
     ['nothing', [], /Usage: weft/],
     ['an unknown command', ['datplane'], /^weft: unknown command 'datplane'\nweft: .*dataplane/],
-    [
-      'a missing value',
-      ['dataplane', '--port'],
-      /^weft: option '--port <port>' argument missing\n$/,
-    ],
+    ['a missing value', ['dataplane', '--port'], /^weft: --port needs a value\n$/],
     ['an unknown option', ['dataplane', '--prot', '1'], /^weft: --prot is .* --port\?\n$/],
     ['a stray word', ['dataplane', 'now'], /^weft: 'now' is left over/],
     ['an unknown option alone', ['--prot'], /^weft: unknown option '--prot'/],

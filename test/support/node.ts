@@ -104,7 +104,9 @@ export function ask(space: NodeSpace, ...words: string[]): Ran {
   return attempt(inside(space.namespace, argv));
 }
 
-/** One `weft dataplane`. */
+const COMMANDS = ['dataplane', 'agent', 'run'];
+
+/** One `weft dataplane`, or another command where the first argument names it. */
 export class Weft {
   readonly space: NodeSpace;
   readonly process: Background;
@@ -120,9 +122,11 @@ export class Weft {
     const underlay = args.includes('--iface') ? [] : ['--iface', 'eth0'];
     const forced = process.env.TEST_OFFLOAD;
     const offload = forced === undefined ? [] : ['--offload', forced];
-    const own = ['--network', OVERLAY, '--subnet', space.subnet, ...socket];
-    const usual = [...own, ...underlay, ...offload];
-    const argv = [process.execPath, weftPath, 'dataplane', ...usual, ...args];
+    const [command, rest] = splitCommand(args);
+    const leaseless = ['--network', OVERLAY, '--subnet', space.subnet];
+    const own = command === 'dataplane' ? leaseless : ['--subnet-file', space.subnetFile];
+    const usual = [...own, ...socket, ...underlay, ...(command === 'agent' ? [] : offload)];
+    const argv = [process.execPath, weftPath, command, ...usual, ...rest];
     const redirect = ['sh', '-c', 'exec >"$0" 2>&1; exec "$@"', output ?? ''];
     const whole = output === undefined ? argv : [...redirect, ...argv];
     this.process = new Background(inside(space.namespace, whole));
@@ -172,6 +176,11 @@ export class Weft {
     if (end.code !== 0) throw new Error(`weft did not stop well:\n${this.process.describe()}`);
     return end;
   }
+}
+
+function splitCommand(args: readonly string[]): [command: string, rest: readonly string[]] {
+  const [first = '', ...rest] = args;
+  return COMMANDS.includes(first) ? [first, rest] : ['dataplane', args];
 }
 
 /** Starts weft on every node of a topology, side by side. */

@@ -30,6 +30,8 @@ export interface TopologyOptions {
   readonly underlayMtu?: number;
   /** Two nodes with two routers between them instead of one segment. */
   readonly routed?: boolean;
+  /** Leaves pods' namespaces unattached, for CNI plugins; nodes do not forward yet either. */
+  readonly bare?: boolean;
 }
 
 export interface PodSpace {
@@ -45,8 +47,9 @@ export interface NodeSpace {
   /** The node's share of the overlay, and flannel's etcd key for it. */
   readonly subnet: string;
   readonly subnetKey: string;
-  /** Where its weft serves the API. */
+  /** Where its weft serves the API, and where its agent writes. */
   readonly apiSocket: string;
+  readonly subnetFile: string;
   readonly pod: PodSpace;
 }
 
@@ -80,13 +83,14 @@ function setSysctl(namespace: string, ...settings: string[]): void {
 
 /** Builds namespaces and links; whoever builds removes. */
 export function buildTopology(options: TopologyOptions = {}): Topology {
-  const { nodes: count = 2, underlayMtu = 1500, routed = false } = options;
+  const { nodes: count = 2, underlayMtu = 1500, routed = false, bare = false } = options;
   built += 1;
   const prefix = `weft-${process.pid.toString(36)}-${built}`;
   const directory = mkdtempSync(join(tmpdir(), `${prefix}-`));
   const nodes = Array.from({ length: count }, (_, i) => {
     const apiSocket = join(directory, `n${i + 1}.sock`);
-    return { ...nodeSpace(prefix, i + 1, routed), apiSocket };
+    const subnetFile = join(directory, `n${i + 1}`, 'subnet.env');
+    return { ...nodeSpace(prefix, i + 1, routed), apiSocket, subnetFile };
   });
   const underlay = `${prefix}-net`;
   const middle = `${prefix}-mid`;
@@ -102,7 +106,7 @@ export function buildTopology(options: TopologyOptions = {}): Topology {
   for (const space of spaces) ip(space, 'link set lo up\n');
   if (routed) buildRouted(nodes, [underlay, middle], underlayMtu);
   else buildSegment(nodes, underlay, underlayMtu);
-  for (const node of nodes) buildPod(node, underlayMtu - 28);
+  if (!bare) for (const node of nodes) buildPod(node, underlayMtu - 28);
   const setMiddleMtu = (mtu: number) => {
     ip(underlay, `link set to-mid mtu ${mtu}\n`);
     ip(middle, `link set to-net mtu ${mtu}\n`);
@@ -111,7 +115,9 @@ export function buildTopology(options: TopologyOptions = {}): Topology {
   return { nodes, underlay, underlayAddress, directory, setMiddleMtu, remove };
 }
 
-function nodeSpace(prefix: string, index: number, routed: boolean): Omit<NodeSpace, 'apiSocket'> {
+type BareNode = Omit<NodeSpace, 'apiSocket' | 'subnetFile'>;
+
+function nodeSpace(prefix: string, index: number, routed: boolean): BareNode {
   return {
     index,
     namespace: `${prefix}-n${index}`,

@@ -15,7 +15,7 @@ import type { Logger } from '../../log.ts';
 import { formatAddress4 } from '../../wire/address.ts';
 import { settledWithin } from '../ending.ts';
 import { Fault } from '../fault.ts';
-import * as settings from '../node-settings.ts';
+import * as settings from '../node/settings.ts';
 import type { Readiness } from '../readiness.ts';
 import type { Uplink } from '../uplink.ts';
 import { createDevice, removeDevice, type TunnelDevice } from './device.ts';
@@ -30,8 +30,6 @@ const STOP_STEP_MS = 3_000;
 
 export interface ForwarderOptions {
   readonly config: Config;
-  /** Every node's, 8285 where nobody says otherwise. */
-  readonly port: number;
   readonly run: Run;
   readonly readiness: Readiness;
   readonly log: Logger;
@@ -45,11 +43,17 @@ export interface ForwarderOptions {
   readonly published: () => void;
 }
 
-/** The device and what lies under it, once they are there. */
-interface Tunnel {
+/** The device to forward through, and what lies under it. */
+export interface Way {
   readonly device: TunnelDevice;
-  readonly index: number;
   readonly uplink: Uplink;
+  /** Every node's, 8285 where nobody says otherwise. */
+  readonly port: number;
+}
+
+/** The same, once they are there. */
+interface Tunnel extends Way {
+  readonly index: number;
 }
 
 /**
@@ -58,7 +62,6 @@ interface Tunnel {
  */
 export class Forwarder {
   readonly workers: number;
-  readonly port: number;
   readonly featureNames = FEATURES;
   private readonly options: ForwarderOptions;
   private readonly workersReason: string;
@@ -66,6 +69,7 @@ export class Forwarder {
   private pool: Pool | undefined;
   private table: PeerTable | undefined;
   private upkeep: Upkeep | undefined;
+  private underlayMtu: number | undefined;
   private rows: readonly PeerRow[] | undefined;
   private publicationsBefore = 0;
   private past: Pool['counters'] = [];
@@ -79,20 +83,20 @@ export class Forwarder {
     const chosen = settings.chooseWorkers(options.config.workers, availableParallelism());
     this.workers = chosen.count;
     this.workersReason = chosen.reason;
-    this.port = options.port;
   }
 
   /**
    * Resolves when every queue and socket has its pump.
    * @throws Fault for what is in the way; call `stop` after that too
    */
-  async start(device: TunnelDevice, uplink: Uplink, signal: AbortSignal): Promise<void> {
-    const { run, port } = this.options;
+  async start(way: Way, signal: AbortSignal): Promise<void> {
+    const { run } = this.options;
+    const { device, uplink, port } = way;
     this.stopping = false;
     this.forwarding = false;
     await settings.requireFreePort(uplink.address, port);
     const { index, unset } = await createDevice(run, device);
-    this.tunnel = { device, index, uplink };
+    this.tunnel = { ...way, index };
     this.warnOfHost(unset);
     signal.throwIfAborted();
     await this.startPumps(this.tunnel, signal);
@@ -106,6 +110,16 @@ export class Forwarder {
     this.table?.set(rows);
   }
 
+  /** The underlay's MTU changed; the device keeps its own, which pods were told. */
+  noteUnderlayMtu(mtu: number): void {
+    if (this.tunnel === undefined) return;
+    const { device, uplink } = this.tunnel;
+    this.underlayMtu = mtu;
+    const small = mtu - settings.ENCAPSULATION_BYTES < device.mtu;
+    const verdict = small ? `: too small for ${device.name}, restart weft` : '';
+    this.options.log.warn(`underlay ${uplink.name} now has MTU ${mtu}${verdict}`);
+  }
+
   /** What forwarding needs of the host and weft does not take upon itself. */
   private warnOfHost(unset: readonly string[]): void {
     const { log } = this.options;
@@ -115,8 +129,8 @@ export class Forwarder {
     }
   }
 
-  private async startPumps({ device, uplink }: Tunnel, signal: AbortSignal): Promise<void> {
-    const { config, port, log } = this.options;
+  private async startPumps({ device, uplink, port }: Way, signal: AbortSignal): Promise<void> {
+    const { config, log } = this.options;
     const pool = startPool({
       workers: this.workers,
       device: device.name,
@@ -157,14 +171,14 @@ export class Forwarder {
     this.options.fail(new Fault('dataplane', `a packet worker ended: ${why}`));
   }
 
-  private startUpkeep({ device, index, uplink }: Tunnel): void {
+  private startUpkeep({ device, index }: Tunnel): void {
     const { run, readiness, log, settled, fail } = this.options;
-    this.upkeep = startUpkeep({ run, device, index, uplink, readiness, log, settled, fail });
+    this.upkeep = startUpkeep({ run, device, index, readiness, log, settled, fail });
   }
 
   /** The one line of the start: all that support would ask for. */
-  private announce({ device, uplink }: Tunnel): void {
-    const { port, source, log } = this.options;
+  private announce({ device, uplink, port }: Way): void {
+    const { source, log } = this.options;
     const features = this.features();
     const details = {
       device: device.name,
@@ -199,7 +213,7 @@ export class Forwarder {
   async stop(keepDevice: boolean): Promise<void> {
     this.stopping = true;
     const { pool, upkeep, tunnel, table } = this;
-    const { log, run } = this.options;
+    const { log, run, readiness } = this.options;
     const hung: string[] = [];
     const step = async (what: string, work: Promise<unknown> | undefined) => {
       if (!(await settledWithin(STOP_STEP_MS, work, log))) hung.push(what);
@@ -214,11 +228,13 @@ export class Forwarder {
       const { device, index } = tunnel;
       await step(`removing ${device.name}`, removeDevice(run, device.name, index));
     }
+    for (const cause of ['device', 'upkeep']) readiness.clear(cause);
     this.publicationsBefore = this.publications;
     this.past = addUp(this.counters);
     this.pool = undefined;
     this.table = undefined;
     this.upkeep = undefined;
+    this.underlayMtu = undefined;
     this.tunnel = undefined;
     if (hung.length === 0) return;
     throw new Fault('hang', `did not end within ${STOP_STEP_MS / 1000} s: ${hung.join(', ')}`);
@@ -249,6 +265,11 @@ export class Forwarder {
     return this.tunnel?.device;
   }
 
+  /** UDP port of every node; undefined while not forwarding. */
+  get port(): number | undefined {
+    return this.tunnel?.port;
+  }
+
   get publications(): number {
     return this.publicationsBefore + (this.table?.publications ?? 0);
   }
@@ -259,8 +280,8 @@ export class Forwarder {
 
   /** MTU in bytes of the tunnel and of the underlay; 0 while not known. */
   get mtu(): { inner: number; underlay: number } {
-    const underlay = this.upkeep?.underlayMtu ?? this.tunnel?.uplink.mtu ?? 0;
-    return { inner: this.tunnel?.device.mtu ?? 0, underlay };
+    const { device, uplink } = this.tunnel ?? {};
+    return { inner: device?.mtu ?? 0, underlay: this.underlayMtu ?? uplink?.mtu ?? 0 };
   }
 
   /** Packets the kernel dropped before a pump could read them, since the pumps are there. */

@@ -1,12 +1,8 @@
 import type { Run } from '../../linux/command.ts';
-import { findLink } from '../../linux/link.ts';
 import { type Monitor, startMonitor } from '../../linux/monitor.ts';
 import type { Logger } from '../../log.ts';
-import { formatAddress4 } from '../../wire/address.ts';
 import { Fault } from '../fault.ts';
-import { ENCAPSULATION_BYTES } from '../node-settings.ts';
 import type { Readiness } from '../readiness.ts';
-import type { Uplink } from '../uplink.ts';
 import { restoreDevice, type TunnelDevice } from './device.ts';
 
 /** Should the monitor miss something, it is found at the next look. */
@@ -17,7 +13,6 @@ export interface UpkeepOptions {
   readonly device: TunnelDevice;
   /** Index of our link: a new one of the same name is not ours. */
   readonly index: number;
-  readonly uplink: Uplink;
   readonly readiness: Readiness;
   readonly log: Logger;
   /** Throws a Fault once the node's settings are no longer what was started with. */
@@ -26,11 +21,9 @@ export interface UpkeepOptions {
   readonly fail: (fault: Fault) => void;
 }
 
-/** Keeps device, address and route as they should be, and knows whether the underlay is there. */
+/** Keeps device, address and route as they should be. */
 export interface Upkeep {
   readonly deviceUp: boolean;
-  /** The underlay's MTU as of the last look. */
-  readonly underlayMtu: number;
   /** Looks now; for a caller that has reason to. */
   look(): Promise<void>;
   stop(): Promise<void>;
@@ -44,7 +37,6 @@ export function startUpkeep(options: UpkeepOptions): Upkeep {
 
 class Looker implements Upkeep {
   deviceUp = true;
-  underlayMtu: number;
   private readonly options: UpkeepOptions;
   private monitor: Monitor | undefined;
   private timer: NodeJS.Timeout | undefined;
@@ -54,7 +46,6 @@ class Looker implements Upkeep {
 
   constructor(options: UpkeepOptions) {
     this.options = options;
-    this.underlayMtu = options.uplink.mtu;
   }
 
   start(): void {
@@ -90,7 +81,6 @@ class Looker implements Upkeep {
       if (this.stopped) return;
       try {
         await this.lookAtDevice();
-        await this.lookAtUnderlay();
         await this.options.settled();
         this.options.readiness.clear('upkeep');
       } catch (error) {
@@ -119,26 +109,6 @@ class Looker implements Upkeep {
       if (found.repairs.length > 0)
         log.warn(`${device.name}: restored ${found.repairs.join(', ')}`);
     }
-  }
-
-  private async lookAtUnderlay(): Promise<void> {
-    const { run, device, uplink, readiness, log } = this.options;
-    const link = await findLink(run, uplink.name);
-    const address = formatAddress4(uplink.address);
-    if (link === undefined) {
-      this.complain('underlay', `underlay ${uplink.name} is gone`);
-    } else if (!link.addresses.some((row) => row.local === address)) {
-      this.complain('underlay', `underlay ${uplink.name} lost its address ${address}`);
-    } else if (!link.up) {
-      this.complain('underlay', `underlay ${uplink.name} is down: ip link set ${uplink.name} up`);
-    } else if (readiness.clear('underlay')) {
-      log.info(`underlay ${uplink.name} has ${address} again`);
-    }
-    if (link === undefined || link.mtu === this.underlayMtu) return;
-    this.underlayMtu = link.mtu;
-    const room = link.mtu - ENCAPSULATION_BYTES;
-    const verdict = room < device.mtu ? `: too small for ${device.name}, restart weft` : '';
-    log.warn(`underlay ${uplink.name} now has MTU ${link.mtu}${verdict}`);
   }
 }
 

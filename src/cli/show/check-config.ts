@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { Argument, Command, Option } from 'commander';
 import { createSource } from '../../agent/lease-source.ts';
-import { parseSubnetFile } from '../../agent/subnet-file.ts';
+import { parseSubnetFile } from '../../agent/node/subnet-file.ts';
 import { describeOptions } from '../../config/describe.ts';
 import { DAEMONS, type Daemon, OPTIONS, type OptionRow, optionsOf } from '../../config/options.ts';
 import { type Config, examineConfig, type GivenOptions, optionName } from '../../config.ts';

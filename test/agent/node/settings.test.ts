@@ -4,12 +4,12 @@ import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { afterEach, beforeEach, describe } from 'node:test';
-import { Fault } from '../../src/agent/fault.ts';
-import * as settings from '../../src/agent/node-settings.ts';
-import { Readiness } from '../../src/agent/readiness.ts';
-import { type GivenOptions, readConfig } from '../../src/config.ts';
-import { createLog } from '../../src/log.ts';
-import { waitFor } from '../support/waitfor.ts';
+import { Fault } from '../../../src/agent/fault.ts';
+import * as settings from '../../../src/agent/node/settings.ts';
+import { Readiness } from '../../../src/agent/readiness.ts';
+import { type GivenOptions, readConfig } from '../../../src/config.ts';
+import { createLog } from '../../../src/log.ts';
+import { waitFor } from '../../support/waitfor.ts';
 
 const { log } = createLog({ level: 'silent', format: 'json' });
 const LINES = 'FLANNEL_NETWORK=10.1.0.0/16\nFLANNEL_SUBNET=10.1.5.1/24\n';

@@ -1,13 +1,13 @@
 import { createSocket } from 'node:dgram';
 import { readFile } from 'node:fs/promises';
 import { setTimeout as pause } from 'node:timers/promises';
-import type { Config } from '../config.ts';
-import type { Logger } from '../log.ts';
-import { formatAddress4, formatPrefix4 } from '../wire/address.ts';
-import { Fault } from './fault.ts';
-import type { Readiness } from './readiness.ts';
+import type { Config } from '../../config.ts';
+import type { Logger } from '../../log.ts';
+import { formatAddress4, formatPrefix4 } from '../../wire/address.ts';
+import { Fault } from '../fault.ts';
+import type { Readiness } from '../readiness.ts';
+import type { Uplink } from '../uplink.ts';
 import { parseSubnetFile, type SubnetFile } from './subnet-file.ts';
-import type { Uplink } from './uplink.ts';
 
 /** Outer IPv4 header and UDP header (RFC 791, RFC 768). */
 export const ENCAPSULATION_BYTES = 28;

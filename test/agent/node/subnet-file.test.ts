@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import test, { describe } from 'node:test';
 import fc from 'fast-check';
-import { parseSubnetFile } from '../../src/agent/subnet-file.ts';
-import { formatPrefix4 } from '../../src/wire/address.ts';
-import { runSeed } from '../support/random.ts';
+import { parseSubnetFile } from '../../../src/agent/node/subnet-file.ts';
+import { formatPrefix4 } from '../../../src/wire/address.ts';
+import { runSeed } from '../../support/random.ts';
 
 const NETWORK = 'FLANNEL_NETWORK=10.1.0.0/16';
 const SUBNET = 'FLANNEL_SUBNET=10.1.5.1/24';

@@ -1,4 +1,4 @@
-import { formatPrefix4, type Prefix4, parsePrefix4, prefixContains } from '../wire/address.ts';
+import { formatPrefix4, type Prefix4, parsePrefix4, prefixContains } from '../../wire/address.ts';
 
 /** What `subnet.env` says of this node; IPv6 lines and lines of others are passed over. */
 export interface SubnetFile {

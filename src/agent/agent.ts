@@ -1,0 +1,226 @@
+import { readFile } from 'node:fs/promises';
+import { isDeepStrictEqual } from 'node:util';
+import type { Config } from '../config.ts';
+import type { NetworkConfig, NetworkReading } from '../lease/network.ts';
+import { type LeaseKeeperStatus, type LeaseRegistry, NO_LEASE_STATUS } from '../lease/registry.ts';
+import type { LeaseSource, SourceStatus } from '../lease/source.ts';
+import type { WatcherCounts } from '../lease/watcher.ts';
+import { commandRunner } from '../linux/command.ts';
+import type { Route } from '../linux/route.ts';
+import type { Logger } from '../log.ts';
+import type { Prefix4 } from '../wire/address.ts';
+import type { BackendMaker, BackendStatus } from './backend/backend.ts';
+import { live, settledWithin } from './ending.ts';
+import { Fault } from './fault.ts';
+import type { FirewallStatus } from './firewall/firewall.ts';
+import { awaitNetworkConfig, createRegistry, createSource } from './lease-source.ts';
+import { Member } from './member.ts';
+import { parseSubnetFile } from './node/subnet-file.ts';
+import { type UplinkWatch, watchUplink } from './node/uplink-watch.ts';
+import { type Observed, type OwnView, routeTo } from './observed.ts';
+import { NO_COUNTS, NO_STATUS, type Peers } from './peers.ts';
+import { Readiness } from './readiness.ts';
+import { createForDataplane, LeaseOnly, Udp } from './udp/backend.ts';
+import { Forwarder } from './udp/forwarder.ts';
+import { chooseUplink, type Uplink } from './uplink.ts';
+
+/** A step of the stop that takes longer hangs; the process ends without it. */
+const STOP_STEP_MS = 8_000;
+
+export interface AgentOptions {
+  readonly config: Config;
+  readonly log: Logger;
+  /** `weft run` moves packets itself; `weft agent` leaves the udp backend's to `weft dataplane`. */
+  readonly movesPackets: boolean;
+}
+
+/**
+ * The life of `weft agent` and `weft run`: network config → uplink → member, until a signal; with
+ * another member in its place when the network config is another at SIGHUP.
+ */
+export class Agent implements Observed {
+  readonly readiness = new Readiness();
+  readonly forwarder: Forwarder | undefined;
+  private readonly config: Config;
+  private readonly log: Logger;
+  private readonly run = commandRunner();
+  private readonly source: LeaseSource;
+  private readonly registry: LeaseRegistry;
+  private readonly makers: Readonly<Record<string, BackendMaker>>;
+  private readonly ending = new AbortController();
+  private fail: (error: Error) => void = () => {};
+  private member: Member | undefined;
+  private watch: UplinkWatch | undefined;
+  private reloading: Promise<void> | undefined;
+
+  /** @throws SourceOptionsError */
+  constructor({ config, log, movesPackets }: AgentOptions) {
+    this.config = config;
+    this.log = log;
+    this.source = createSource(config, log);
+    this.registry = createRegistry(config, log);
+    this.forwarder = movesPackets ? this.createForwarder() : undefined;
+    this.makers = this.createMakers();
+    this.readiness.set('start', 'starting');
+  }
+
+  /** Runs until the signal (an ordered end) or a fault, which it throws. */
+  live(signal: AbortSignal): Promise<void> {
+    const failed = new Promise<never>((_, reject) => {
+      this.fail = reject;
+    });
+    signal.addEventListener('abort', () => this.ending.abort(signal.reason), { once: true });
+    return live({ start: () => this.start(), stop: () => this.stop(), failed }, signal);
+  }
+
+  /** SIGHUP: reads the network config again, and looks at everything. */
+  reload(): void {
+    if (this.member === undefined || this.reloading !== undefined) {
+      this.log.info('SIGHUP: still at work on what was asked before');
+      return;
+    }
+    this.reloading = this.readAgain()
+      .catch((error: Error) => this.fail(error))
+      .finally(() => {
+        this.reloading = undefined;
+      });
+  }
+
+  private async start(): Promise<void> {
+    const { signal } = this.ending;
+    const { readiness, log, source, run, config } = this;
+    const waiting = (reason: string) => readiness.set('config', reason);
+    const network = await awaitNetworkConfig(source, log, signal, { waiting });
+    readiness.clear('config');
+    const uplink = await chooseUplink(run, config);
+    await this.join(network, uplink);
+    const changed = (moved: Uplink) => this.member?.move(moved);
+    this.watch = watchUplink({ run, wishes: config, uplink, readiness, log, changed });
+    readiness.clear('start');
+  }
+
+  private async join(network: NetworkConfig, uplink: Uplink): Promise<void> {
+    const { config, source, registry, makers, run, readiness, log } = this;
+    const previous = await readPrevious(config.subnetFile);
+    const fail = (error: Error) => this.fail(error);
+    const rest = { config, source, registry, makers, run, readiness, log, fail };
+    this.member = new Member({ network, uplink, previous, ...rest });
+    await this.member.start(this.ending.signal);
+    log.info(`agent: ${this.member.describe()}, leases in ${registry.name}`);
+  }
+
+  private async readAgain(): Promise<void> {
+    const { log, source, ending } = this;
+    const reading = await source.config!();
+    const member = this.member!;
+    if (ending.signal.aborted) return;
+    if (reading.kind !== 'config') {
+      log.error(`SIGHUP: ${explain(reading)}; the network config in force stays`);
+    } else if (isDeepStrictEqual(reading.config, member.network)) {
+      log.info('SIGHUP: the network config is the same; looking at firewall and backend');
+      member.look();
+    } else {
+      log.info('SIGHUP: the network config is another: taking it over');
+      await member.stop();
+      if (!ending.signal.aborted) await this.join(reading.config, this.watch!.uplink);
+    }
+  }
+
+  private async stop(): Promise<void> {
+    this.readiness.set('start', 'stopping');
+    this.ending.abort(new Error('stopping'));
+    const work = Promise.all([this.reloading, this.watch?.stop(), this.member?.stop()]);
+    if (await settledWithin(STOP_STEP_MS, work, this.log)) return;
+    throw new Fault('hang', `did not end within ${STOP_STEP_MS / 1000} s`);
+  }
+
+  private createForwarder(): Forwarder {
+    const { config, run, readiness, log } = this;
+    return new Forwarder({
+      ...{ config, run, readiness, log },
+      source: this.source.name,
+      settled: async () => {},
+      fail: (fault) => this.fail(fault),
+      published: () => {},
+    });
+  }
+
+  private createMakers(): Readonly<Record<string, BackendMaker>> {
+    const { forwarder, config } = this;
+    const alloc: BackendMaker = async (context) => new LeaseOnly('alloc', context, 0);
+    if (forwarder === undefined) return { udp: createForDataplane, alloc };
+    return { udp: async (context) => new Udp(config, context, forwarder), alloc };
+  }
+
+  // What follows is the live view that metrics, health and the API read.
+
+  get sourceName(): string {
+    return this.source.name;
+  }
+
+  get peers(): Peers | undefined {
+    return this.member?.peers;
+  }
+
+  get uplink(): Uplink | undefined {
+    return this.watch?.uplink;
+  }
+
+  own(): OwnView | null {
+    const { member } = this;
+    const { lease, secondsLeft } = this.lease();
+    if (member === undefined || lease === null) return null;
+    return {
+      network: member.range,
+      subnet: lease.subnet,
+      publicAddress: lease.publicAddress,
+      origin: this.registry.name,
+      sinceSeconds: member.heldSinceSeconds,
+      renewedSeconds: null,
+      expiresSeconds: secondsLeft === null ? null : Date.now() / 1000 + secondsLeft,
+    };
+  }
+
+  lease(): LeaseKeeperStatus {
+    return this.member?.keeper?.status() ?? NO_LEASE_STATUS;
+  }
+
+  /** Of the backend in force, with its name; undefined before there is one. */
+  backend(): (BackendStatus & { readonly type: string }) | undefined {
+    const { backend } = this.member ?? {};
+    return backend && { ...backend.status(), type: backend.type };
+  }
+
+  firewall(): FirewallStatus | undefined {
+    return this.member?.firewall?.status();
+  }
+
+  notReady(): string[] {
+    return this.readiness.reasons();
+  }
+
+  leaseCounts(): WatcherCounts {
+    return this.peers?.counts() ?? NO_COUNTS;
+  }
+
+  leaseStatus(): SourceStatus {
+    return this.peers?.status() ?? NO_STATUS;
+  }
+
+  route(destination: string): Promise<Route | undefined> {
+    return routeTo(this.run, destination);
+  }
+}
+
+/** The subnet that an earlier life wrote down; a file of something else counts as none. */
+async function readPrevious(path: string): Promise<Prefix4 | undefined> {
+  const text = await readFile(path, 'utf8').catch(() => '');
+  const reading = parseSubnetFile(text);
+  return reading.ok ? reading.value.subnet : undefined;
+}
+
+function explain(reading: Exclude<NetworkReading, { kind: 'config' }>): string {
+  if (reading.kind === 'unreachable') return reading.reason;
+  if (reading.kind === 'missing') return `there is no network config at ${reading.where}`;
+  return `the network config at ${reading.where} cannot be used: ${reading.faults.join('; ')}`;
+}

@@ -1,0 +1,258 @@
+import type { Config } from '../config.ts';
+import type { Lease } from '../lease/lease.ts';
+import type { NetworkConfig } from '../lease/network.ts';
+import type { LeaseKeeper, LeaseRegistry } from '../lease/registry.ts';
+import type { LeaseSource } from '../lease/source.ts';
+import type { Run } from '../linux/command.ts';
+import type { Logger } from '../log.ts';
+import { formatAddress4, formatPrefix4, type Prefix4 } from '../wire/address.ts';
+import { type Backend, type BackendMaker, createBackend } from './backend/backend.ts';
+import { Fault } from './fault.ts';
+import { type Firewall, startFirewall } from './firewall/firewall.ts';
+import { Blackhole } from './node/blackhole.ts';
+import { Settler } from './node/settler.ts';
+import { formatSubnetFile, writeSubnetFile } from './node/subnet-writer.ts';
+import { type Peers, watchPeers } from './peers.ts';
+import type { Readiness } from './readiness.ts';
+import type { Uplink } from './uplink.ts';
+
+export interface MemberOptions {
+  readonly config: Config;
+  readonly network: NetworkConfig;
+  readonly uplink: Uplink;
+  /** The subnet of an earlier life, from subnet.env. */
+  readonly previous: Prefix4 | undefined;
+  readonly source: LeaseSource;
+  readonly registry: LeaseRegistry;
+  /** Backends that need more than their context. */
+  readonly makers: Readonly<Record<string, BackendMaker>>;
+  readonly run: Run;
+  readonly readiness: Readiness;
+  readonly log: Logger;
+  /** Told what cannot be gone on with: the host refuses what the start needs. */
+  readonly fail: (error: Error) => void;
+}
+
+/** A step that somebody else tells of and tries again. */
+class NotYet extends Error {}
+
+/**
+ * The node as a member of one network: from config and uplink to backend, lease, firewall and
+ * subnet.env, and all of it kept so until `stop`. What happens (a lease held or lost, an address
+ * changed) only changes what is wanted; one settler brings the host there, step by step, and tries
+ * again where a step fails.
+ */
+export class Member {
+  readonly network: NetworkConfig;
+  readonly range: Prefix4;
+  backend: Backend | undefined;
+  keeper: LeaseKeeper | undefined;
+  peers: Peers | undefined;
+  firewall: Firewall | undefined;
+  /** Unix time since when the lease is held without a break. */
+  heldSinceSeconds = 0;
+  private readonly options: MemberOptions;
+  private readonly settler: Settler;
+  private readonly blackhole: Blackhole;
+  private uplink: Uplink;
+  private wanted: Lease | undefined;
+  private moved = false;
+  private open = false;
+  private settledOnce = false;
+
+  /** @throws Fault for a network that this weft cannot be in */
+  constructor(options: MemberOptions) {
+    this.options = options;
+    this.network = options.network;
+    this.uplink = options.uplink;
+    this.range = requireIpv4(options.network, options.log);
+    const { readiness, log, run, config } = options;
+    this.blackhole = new Blackhole({ run, log, seconds: config.resyncSeconds });
+    this.settler = new Settler({
+      settle: () => this.settle(),
+      failed: (error) => this.failed(error),
+      recovered: () => readiness.clear('host'),
+    });
+  }
+
+  /** Resolves once the lease is asked for; what follows is told by readiness. @throws Fault */
+  async start(signal: AbortSignal): Promise<void> {
+    const { registry, network, readiness, log, run, makers, config, source } = this.options;
+    const { uplink } = this;
+    readiness.set('lease', `no lease yet from ${registry.name}`);
+    const previous = await registry.findOwn(uplink.publicAddress, signal);
+    const { type, options } = network.backend;
+    const republish = () => this.republish();
+    const context = { run, uplink, options, previous, log, readiness, republish };
+    this.backend = await createBackend(type, context, makers);
+    signal.throwIfAborted();
+    readiness.set('leases', `no list of leases yet from ${source.name}`);
+    this.keeper = registry.keep(
+      {
+        network,
+        attributes: this.attributes(),
+        previous: this.options.previous,
+        renewMarginMinutes: config.renewMarginMinutes,
+      },
+      {
+        held: (lease) => this.held(lease),
+        lost: (reason) => this.lost(reason),
+        trouble: (reason) => this.trouble(reason),
+      },
+    );
+  }
+
+  /** The uplink's address or MTU changed. */
+  move(uplink: Uplink): void {
+    this.uplink = uplink;
+    this.moved = true;
+    this.settler.wake();
+  }
+
+  /** Looks at everything now instead of at the next round. */
+  look(): void {
+    void this.firewall?.look();
+    this.settler.wake();
+  }
+
+  /** Packets flow on where the kernel carries them; the lease stays in the store. */
+  async stop(): Promise<void> {
+    await Promise.all([this.keeper?.stop(), this.peers?.stop(), this.settler.stop()]);
+    this.blackhole.stop();
+    await Promise.all([this.backend?.close(), this.firewall?.stop()]);
+  }
+
+  private attributes() {
+    return { publicAddress: this.uplink.publicAddress, ...this.backend!.attributes };
+  }
+
+  private republish(): void {
+    if (this.backend !== undefined) this.keeper?.republish(this.attributes());
+  }
+
+  private held(lease: Lease): void {
+    this.wanted = lease;
+    this.heldSinceSeconds = Date.now() / 1000;
+    const subnet = formatPrefix4(lease.subnet);
+    this.options.log.info({ subnet }, `holding ${subnet} of ${formatPrefix4(this.range)}`);
+    this.settler.wake();
+  }
+
+  private lost(reason: string): void {
+    this.wanted = undefined;
+    const sentence = `the lease is lost: ${reason}`;
+    this.options.readiness.set('lease', sentence);
+    this.options.log.error(`${sentence}; nothing is forwarded until a lease is held again`);
+    this.settler.wake();
+  }
+
+  private trouble(reason: string): void {
+    const { readiness } = this.options;
+    if (reason !== '') readiness.set('lease', reason);
+    else if (this.wanted !== undefined && this.open) readiness.clear('lease');
+  }
+
+  /** From what is to what is wanted; every step may be repeated. */
+  private async settle(): Promise<void> {
+    const lease = this.wanted;
+    const backend = this.backend!;
+    if (this.moved) {
+      this.moved = false;
+      await this.follow(backend);
+    }
+    if (lease === undefined) {
+      if (this.open) await backend.suspend();
+      this.open = false;
+      return;
+    }
+    const own = { subnet: lease.subnet, network: this.range };
+    await backend.open({ ...own, publicAddress: this.uplink.publicAddress });
+    this.open = true;
+    await this.setFirewall(lease.subnet);
+    await this.writeFile(lease.subnet, backend.mtu);
+    this.followPeers(lease.subnet, backend);
+    this.settledOnce = true;
+    if (this.wanted === lease) this.options.readiness.clear('lease');
+  }
+
+  private async follow(backend: Backend): Promise<void> {
+    try {
+      await backend.setUplink(this.uplink);
+      this.republish();
+    } catch (error) {
+      this.moved = true;
+      throw error;
+    }
+  }
+
+  private async setFirewall(subnet: Prefix4): Promise<void> {
+    const { config, run, readiness, log } = this.options;
+    const wish = {
+      network: this.range,
+      subnet,
+      masquerade: config.masquerade,
+      fullyRandom: !config.notFullyRandom,
+      forwardRules: config.forwardRules,
+    };
+    const { resyncSeconds } = config;
+    if (this.firewall === undefined) {
+      this.firewall = startFirewall({ run, wish, resyncSeconds, readiness, log });
+      await this.firewall.look();
+    } else {
+      await this.firewall.update(wish);
+    }
+    const { inForce, trouble } = this.firewall.status();
+    // A runtime that reads subnet.env may start pods, so the rules come first.
+    if (!inForce) throw new NotYet(trouble);
+    if (config.blackholeRoute) await this.blackhole.set(subnet);
+  }
+
+  private async writeFile(subnet: Prefix4, mtu: number): Promise<void> {
+    const { config, log } = this.options;
+    const { masquerade, subnetFile } = config;
+    const text = formatSubnetFile({ network: this.range, subnet, mtu, masquerade });
+    try {
+      if (await writeSubnetFile(subnetFile, text)) log.info(`wrote ${subnetFile}`);
+    } catch (error) {
+      const { message } = error as Error;
+      throw new Fault('environment', `--subnet-file ${subnetFile} cannot be written: ${message}`);
+    }
+  }
+
+  private followPeers(subnet: Prefix4, backend: Backend): void {
+    const { source, log, readiness } = this.options;
+    const own = { subnet, publicAddress: this.uplink.publicAddress };
+    const reachable = (type: string) => backend.reachable(type);
+    const rules = { network: this.range, own, reachable };
+    this.peers?.configure(rules);
+    this.peers ??= watchPeers({
+      ...{ source, rules, log },
+      changed: (peers) => {
+        backend.setPeers(peers.leases());
+        if (!readiness.clear('leases')) return;
+        const { peers: count } = peers.counts();
+        log.info({ peers: count }, `ready: ${count} peer${count === 1 ? '' : 's'}`);
+      },
+    });
+  }
+
+  /** At the start the operator is there and is told; later the host may heal, and nobody is. */
+  private failed(error: Error): void {
+    const { readiness, log, fail } = this.options;
+    if (error instanceof NotYet) return;
+    if (!this.settledOnce) fail(error);
+    else if (readiness.set('host', error.message)) log.error(`${error.message}; trying on`);
+  }
+
+  /** For the log and the API. */
+  describe(): string {
+    const { name, publicAddress } = this.uplink;
+    return `${this.network.backend.type} over ${name} as ${formatAddress4(publicAddress)}`;
+  }
+}
+
+function requireIpv4(network: NetworkConfig, log: Logger): Prefix4 {
+  if (network.ipv6 !== null) log.warn('the network config enables IPv6, which weft does not carry');
+  if (network.ipv4 !== null) return network.ipv4.network;
+  throw new Fault('configuration', 'the network config enables IPv6 alone: weft carries IPv4');
+}

@@ -1,0 +1,68 @@
+const FIRST_RETRY_MS = 1_000;
+const LAST_RETRY_MS = 30_000;
+
+export interface SettlerOptions {
+  /** Brings what is to what is wanted; may be called any number of times, never twice at once. */
+  readonly settle: () => Promise<void>;
+  /** A try failed; the next follows after a pause that grows. */
+  readonly failed: (error: Error) => void;
+  /** A try succeeded after one that failed. */
+  readonly recovered: () => void;
+}
+
+/**
+ * One runner for changes that come from many sides: however many wake it, one settles at a time,
+ * and after the last wake-up once more.
+ */
+export class Settler {
+  private readonly options: SettlerOptions;
+  private running: Promise<void> | undefined;
+  private wanted = false;
+  private stopped = false;
+  private retry: NodeJS.Timeout | undefined;
+  private retryMs = FIRST_RETRY_MS;
+  private troubled = false;
+
+  constructor(options: SettlerOptions) {
+    this.options = options;
+  }
+
+  wake(): void {
+    if (this.stopped) return;
+    clearTimeout(this.retry);
+    this.wanted = true;
+    this.running ??= this.work().finally(() => {
+      this.running = undefined;
+      // Whoever called in the moment between was told that work is under way.
+      if (this.wanted) this.wake();
+    });
+  }
+
+  async stop(): Promise<void> {
+    this.stopped = true;
+    clearTimeout(this.retry);
+    await this.running;
+  }
+
+  private async work(): Promise<void> {
+    while (this.wanted && !this.stopped) {
+      this.wanted = false;
+      try {
+        await this.options.settle();
+        if (this.troubled) this.options.recovered();
+        this.troubled = false;
+        this.retryMs = FIRST_RETRY_MS;
+      } catch (error) {
+        this.fail(error as Error);
+      }
+    }
+  }
+
+  private fail(error: Error): void {
+    if (this.stopped) return;
+    this.troubled = true;
+    this.options.failed(error);
+    this.retry = setTimeout(() => this.wake(), this.retryMs);
+    this.retryMs = Math.min(this.retryMs * 2, LAST_RETRY_MS);
+  }
+}

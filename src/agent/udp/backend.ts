@@ -1,0 +1,202 @@
+import { z } from 'zod';
+import type { Config } from '../../config.ts';
+import { reachableByUdp } from '../../lease/admission.ts';
+import { foldKeys, spellings } from '../../lease/go-json.ts';
+import type { Lease } from '../../lease/lease.ts';
+import { formatPrefix4 } from '../../wire/address.ts';
+import type { Backend, BackendContext, BackendStatus, OwnLease } from '../backend/backend.ts';
+import { removeLeftovers } from '../backend/leftovers.ts';
+import { removePeerRoutes } from '../backend/routes.ts';
+import { Fault } from '../fault.ts';
+import { chooseMtu, ENCAPSULATION_BYTES } from '../node/settings.ts';
+import type { Uplink } from '../uplink.ts';
+import type { TunnelDevice } from './device.ts';
+import type { Forwarder, Way } from './forwarder.ts';
+
+/** flannel's, where the network config says nothing of it. */
+export const DEFAULT_PORT = 8285;
+
+const OPTIONS = z.object({ Port: z.int().min(1).max(65_535).nullish() });
+const MEMBERS = spellings(['Port']);
+
+/** @throws Fault that names what is wrong with `Backend` of the network config */
+export function readPort(options: BackendContext['options']): number {
+  const checked = OPTIONS.safeParse(foldKeys(options, MEMBERS));
+  if (checked.success) return checked.data.Port ?? DEFAULT_PORT;
+  const faults = checked.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`);
+  throw new Fault('configuration', `Backend udp of the network config: ${faults.join('; ')}`);
+}
+
+const ATTRIBUTES = { backendType: '' } as const;
+
+/** What both backends below say of peers that they do nothing about. */
+abstract class Quiet implements Backend {
+  abstract readonly type: string;
+  abstract readonly mtu: number;
+  /** flannel's `udp` and `alloc` leave BackendType out. */
+  readonly attributes = ATTRIBUTES;
+  protected peers = 0;
+
+  reachable(backendType: string): boolean {
+    return reachableByUdp(backendType);
+  }
+
+  abstract open(own: OwnLease): Promise<void>;
+  abstract setUplink(uplink: Uplink): Promise<void>;
+  abstract suspend(): Promise<void>;
+  abstract close(): Promise<void>;
+
+  setPeers(leases: readonly Lease[]): void {
+    this.peers = leases.length;
+  }
+
+  status(): BackendStatus {
+    return {
+      peers: this.peers,
+      programmed: this.peers,
+      failing: 0,
+      failures: [],
+      reconciles: 0,
+      lastReconcileSeconds: 0,
+      lastReconcileDurationSeconds: 0,
+      repairs: 0,
+    };
+  }
+}
+
+/** A lease and nothing else: somebody else moves the packets (flannel's `alloc`). */
+export class LeaseOnly extends Quiet {
+  readonly type: string;
+  private readonly overhead: number;
+  private underlayMtu: number;
+
+  /** @param overhead bytes that whoever moves the packets puts around them */
+  constructor(type: string, { uplink }: BackendContext, overhead: number) {
+    super();
+    this.type = type;
+    this.overhead = overhead;
+    this.underlayMtu = uplink.mtu;
+  }
+
+  get mtu(): number {
+    return this.underlayMtu - this.overhead;
+  }
+
+  async open(): Promise<void> {}
+
+  async setUplink(uplink: Uplink): Promise<void> {
+    this.underlayMtu = uplink.mtu;
+  }
+
+  async suspend(): Promise<void> {}
+
+  async close(): Promise<void> {}
+}
+
+/** `weft agent` with the udp backend: a `weft dataplane` beside it moves the packets. */
+export async function createForDataplane(context: BackendContext): Promise<Backend> {
+  const port = readPort(context.options);
+  if (port !== DEFAULT_PORT) {
+    context.log.info(`the network config's Port is ${port}: weft dataplane needs --port ${port}`);
+  }
+  return new LeaseOnly('udp', context, ENCAPSULATION_BYTES);
+}
+
+/** Moves packets in this very process: flannel's `udp`, as `weft run` does it. */
+export class Udp extends Quiet {
+  readonly type = 'udp';
+  private readonly config: Config;
+  private readonly context: BackendContext;
+  private readonly forwarder: Forwarder;
+  private readonly port: number;
+  private readonly ending = new AbortController();
+  private uplink: Uplink;
+  /** What the forwarder runs with; undefined while it does not. */
+  private running: Way | undefined;
+
+  /** @throws Fault for options that cannot work */
+  constructor(config: Config, context: BackendContext, forwarder: Forwarder) {
+    super();
+    this.config = config;
+    this.context = context;
+    this.forwarder = forwarder;
+    this.port = readPort(context.options);
+    this.uplink = context.uplink;
+  }
+
+  get mtu(): number {
+    return chooseMtu(this.config.mtu, undefined, this.uplink, this.context.log);
+  }
+
+  /** Starts, or starts anew where anything that cannot change under the pumps has changed. */
+  async open({ subnet, network }: OwnLease): Promise<void> {
+    const device = { name: this.config.device, mtu: this.mtu, subnet, network };
+    const way = { device, uplink: this.uplink, port: this.port };
+    const { running } = this;
+    if (running !== undefined && sameWay(running, way)) return;
+    await this.halt(running !== undefined && sameSubnet(running.device, device));
+    try {
+      await this.forwarder.start(way, this.ending.signal);
+    } catch (error) {
+      await this.forwarder.stop(false);
+      throw error;
+    }
+    this.running = way;
+    await this.removeLeftovers();
+  }
+
+  override setPeers(leases: readonly Lease[]): void {
+    super.setPeers(leases);
+    this.forwarder.setPeers(
+      leases.map(({ subnet: { network, length }, publicAddress: peer }) => {
+        return { network, length, peer };
+      }),
+    );
+  }
+
+  async setUplink(uplink: Uplink): Promise<void> {
+    this.uplink = uplink;
+  }
+
+  async suspend(): Promise<void> {
+    await this.halt(false);
+  }
+
+  async close(): Promise<void> {
+    this.ending.abort(new Error('closed'));
+    await this.halt(this.config.keepDevice);
+  }
+
+  private async halt(keepDevice: boolean): Promise<void> {
+    if (this.running === undefined) return;
+    this.running = undefined;
+    await this.forwarder.stop(keepDevice);
+  }
+
+  /** Routes of another backend to single peers would win over ours to the whole network. */
+  private async removeLeftovers(): Promise<void> {
+    const { run, log } = this.context;
+    const { device, uplink } = this.running!;
+    const gone = [
+      ...(await removePeerRoutes(run, device, uplink.name)),
+      ...(await removeLeftovers(run, device.network, device.name)),
+    ];
+    if (gone.length > 0) log.info(`removed what another backend left: ${gone.join(', ')}`);
+  }
+}
+
+function sameWay(one: Way, other: Way): boolean {
+  return (
+    one.device.mtu === other.device.mtu &&
+    sameSubnet(one.device, other.device) &&
+    one.uplink.address === other.uplink.address &&
+    one.uplink.name === other.uplink.name
+  );
+}
+
+function sameSubnet(one: TunnelDevice, other: TunnelDevice): boolean {
+  return (
+    formatPrefix4(one.subnet) === formatPrefix4(other.subnet) &&
+    formatPrefix4(one.network) === formatPrefix4(other.network)
+  );
+}

@@ -1,0 +1,47 @@
+import { Agent } from '../agent/agent.ts';
+import { agentMetrics } from '../observe/agent-metrics.ts';
+import { unhealthyPumps } from '../observe/metrics.ts';
+import { daemonCommand } from './arguments.ts';
+import { type Order, serve } from './daemon.ts';
+
+export const agentCommand = daemonCommand(
+  {
+    name: 'agent',
+    summary: "keep this node's lease, subnet.env, firewall, and the vxlan or host-gw backend",
+    description:
+      "Keeps this node's lease in etcd, writes subnet.env, keeps the firewall's rules, and\n" +
+      'drives the backends that the kernel carries: vxlan and host-gw. With the udp backend it\n' +
+      'leaves packets to a weft dataplane beside it.',
+    examples: `  weft agent --etcd-endpoints http://10.0.0.1:2379 --ip-masq
+  weft agent --iface eth1 --public-ip 203.0.113.7    behind NAT`,
+  },
+  (order) => liveAsAgent(order, false),
+);
+
+export const runCommand = daemonCommand(
+  {
+    name: 'run',
+    summary: 'all of it in one process, in place of flanneld',
+    description:
+      'Does what flanneld does, with its flags and its keys in etcd: keeps the lease,\n' +
+      'subnet.env and the firewall, and carries packets by the backend that the network config\n' +
+      'names: udp (also where it names none), vxlan, host-gw, or alloc for none.',
+    examples: `  weft run --etcd-endpoints http://10.0.0.1:2379 --ip-masq
+  weft run -iface=eth1 -etcd-prefix=/coreos.com/network    flanneld's own command line`,
+  },
+  (order) => liveAsAgent(order, true),
+);
+
+function liveAsAgent(order: Order, movesPackets: boolean): Promise<number> {
+  return serve(order, (config, log) => {
+    const agent = new Agent({ config, log, movesPackets });
+    const { forwarder } = agent;
+    return {
+      node: agent,
+      metrics: { ...(forwarder && { packets: forwarder }), more: agentMetrics(agent) },
+      unhealthy: () => unhealthyPumps(forwarder?.pumps() ?? []),
+      live: (signal) => agent.live(signal),
+      reload: () => agent.reload(),
+    };
+  });
+}
