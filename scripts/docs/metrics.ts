@@ -1,3 +1,5 @@
+import { NO_LEASE_STATUS } from '../../src/lease/registry.ts';
+import { type AgentView, agentMetrics } from '../../src/observe/agent-metrics.ts';
 import { DROP_REASONS } from '../../src/observe/drop-advice.ts';
 import type { ReadMetric } from '../../src/observe/exposition.ts';
 import { type MetricSection, metricSections } from '../../src/observe/metrics.ts';
@@ -30,11 +32,20 @@ named by their subnet; the rest is added up under \`peer="other"\`. At most ten 
 is not known of a peer has no series.
 `;
 
+/** `weft agent` and `weft run` before they have read anything. */
+const NO_AGENT: AgentView = {
+  lease: () => NO_LEASE_STATUS,
+  backend: () => undefined,
+  firewall: () => undefined,
+};
+
 /** docs/metrics.md: every metric as the registry has it. */
 export function renderMetricsPage(): string {
   const view = metricsView();
   const build = { version: '', node: '', binding: '', kernel: '' };
-  const options = { view, packets: view, build, logWriteErrors: () => 0, peers: peersOf(1) };
+  const peers = peersOf(1);
+  const more = agentMetrics(NO_AGENT);
+  const options = { view, packets: view, build, logWriteErrors: () => 0, peers, more };
   const sections = metricSections(options, new BusyRatios());
   return `${[HEAD, ...sections.map(renderSection)].join('\n')}`;
 }

@@ -27,7 +27,7 @@ export const EXIT = {
 
 /** The same, for the end of the help. */
 export const EXIT_HELP = `Exit codes:
-  0  ended by SIGTERM, SIGINT or SIGHUP (a second signal kills at once)
+  0  ended by SIGTERM or SIGINT, weft dataplane by SIGHUP too (a second signal kills at once)
   1  a mistake of weft's own; please report it
   2  options or files that cannot work
   3  the host: no /dev/net/tun, no CAP_NET_ADMIN, port or address taken, foreign route or device

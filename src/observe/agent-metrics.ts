@@ -1,4 +1,4 @@
-import { byLabel, type ReadMetric, single } from './exposition.ts';
+import { byLabel, counter, gauge, type ReadMetric, single } from './exposition.ts';
 
 /** What the metrics of a control agent are read from. */
 export interface AgentView {
@@ -39,44 +39,42 @@ function ownLeaseMetrics(view: AgentView): ReadMetric[] {
   const read = (value: (status: ReturnType<AgentView['lease']>) => number) => () =>
     single(value(view.lease()));
   return [
-    {
-      name: 'weft_own_lease_held',
-      help: '1 while this node holds a lease of its own',
-      type: 'gauge',
-      read: read((status) => Number(status.lease !== null)),
-    },
-    {
-      name: 'weft_own_lease_reserved',
-      help: '1 if the lease held has no end: a reservation',
-      type: 'gauge',
-      read: read((status) => Number(status.reservation)),
-    },
-    {
-      name: 'weft_own_lease_left_seconds',
-      help: 'Time until the lease runs out unless it is renewed; +Inf for a reservation',
-      type: 'gauge',
-      read: read(({ lease: held, secondsLeft }) =>
-        held === null ? 0 : (secondsLeft ?? Number.POSITIVE_INFINITY),
+    gauge(
+      'weft_own_lease_held',
+      '1 while this node holds a lease of its own',
+      read((status) => Number(status.lease !== null)),
+      '0: /readyz says why',
+    ),
+    gauge(
+      'weft_own_lease_reserved',
+      '1 if the lease held has no end: a reservation',
+      read((status) => Number(status.reservation)),
+    ),
+    gauge(
+      'weft_own_lease_left_seconds',
+      'Time until the lease runs out unless it is renewed; +Inf for a reservation',
+      read(({ lease, secondsLeft }) =>
+        lease === null ? 0 : (secondsLeft ?? Number.POSITIVE_INFINITY),
       ),
-    },
-    {
-      name: 'weft_own_lease_renewals_total',
-      help: 'Times the lease was extended',
-      type: 'counter',
-      read: read((status) => status.renewals),
-    },
-    {
-      name: 'weft_own_lease_failures_total',
-      help: 'Tries to acquire, extend or look at the lease that failed',
-      type: 'counter',
-      read: read((status) => status.failures),
-    },
-    {
-      name: 'weft_own_lease_lost_total',
-      help: 'Times the lease went to somebody else, or away',
-      type: 'counter',
-      read: read((status) => status.lost),
-    },
+      'below the renew margin: etcd has not taken a renewal',
+    ),
+    counter(
+      'weft_own_lease_renewals_total',
+      'Times the lease was extended',
+      read((status) => status.renewals),
+    ),
+    counter(
+      'weft_own_lease_failures_total',
+      'Tries to acquire, extend or look at the lease that failed',
+      read((status) => status.failures),
+      'is etcd there, and may this user write below the prefix?',
+    ),
+    counter(
+      'weft_own_lease_lost_total',
+      'Times the lease went to somebody else, or away',
+      read((status) => status.lost),
+      'two nodes of one PublicIP, or somebody deletes leases',
+    ),
   ];
 }
 
@@ -86,71 +84,62 @@ function backendMetrics(view: AgentView): ReadMetric[] {
     return single(status === undefined ? 0 : value(status));
   };
   return [
-    {
-      name: 'weft_backend',
-      help: '1 for the backend in force',
-      type: 'gauge',
-      read: () => {
-        const now = view.backend()?.type;
-        return BACKENDS.map((type) => ({ labels: { type }, value: Number(type === now) }));
-      },
-    },
-    {
-      name: 'weft_backend_peers',
-      help: 'Peers by whether the kernel reaches them: programmed, failing, pending',
-      type: 'gauge',
-      read: () => {
+    gauge('weft_backend', '1 for the backend in force', () => {
+      const now = view.backend()?.type;
+      return BACKENDS.map((type) => ({ labels: { type }, value: Number(type === now) }));
+    }),
+    gauge(
+      'weft_backend_peers',
+      'Peers by whether packets to them have a way',
+      () => {
         const { peers = 0, programmed = 0, failing = 0 } = view.backend() ?? {};
         const pending = Math.max(0, peers - programmed - failing);
         return byLabel('state', { programmed, failing, pending });
       },
-    },
-    {
-      name: 'weft_backend_repairs_total',
-      help: 'Entries and settings of the kernel that others changed and weft set right',
-      type: 'counter',
-      read: read((status) => status.repairs),
-    },
-    {
-      name: 'weft_backend_reconciles_total',
-      help: 'Looks at what the kernel has',
-      type: 'counter',
-      read: read((status) => status.reconciles),
-    },
-    {
-      name: 'weft_backend_last_reconcile_timestamp_seconds',
-      help: 'When the last complete look ended; 0 if never',
-      type: 'gauge',
-      read: read((status) => status.lastReconcileSeconds),
-    },
-    {
-      name: 'weft_backend_last_reconcile_duration_seconds',
-      help: 'How long it took',
-      type: 'gauge',
-      read: read((status) => status.lastReconcileDurationSeconds),
-    },
+      'failing: /readyz and the log name the first few',
+    ),
+    counter(
+      'weft_backend_repairs_total',
+      "Entries and settings of the kernel's that others changed and weft set right",
+      read((status) => status.repairs),
+      'somebody else manages the same devices or routes',
+    ),
+    counter(
+      'weft_backend_reconciles_total',
+      'Looks at what the kernel has',
+      read((status) => status.reconciles),
+    ),
+    gauge(
+      'weft_backend_last_reconcile_timestamp_seconds',
+      'When the last complete look ended; 0 if never',
+      read((status) => status.lastReconcileSeconds),
+    ),
+    gauge(
+      'weft_backend_last_reconcile_duration_seconds',
+      'How long it took',
+      read((status) => status.lastReconcileDurationSeconds),
+    ),
   ];
 }
 
 function firewallMetrics(view: AgentView): ReadMetric[] {
   return [
-    {
-      name: 'weft_firewall_in_force',
-      help: '1 while all rules were there at the last look',
-      type: 'gauge',
-      read: () => single(Number(view.firewall()?.inForce ?? false)),
-    },
-    {
-      name: 'weft_firewall_transactions_total',
-      help: 'Transactions that set the rules, repairs among them',
-      type: 'counter',
-      read: () => single(view.firewall()?.transactions ?? 0),
-    },
-    {
-      name: 'weft_firewall_repairs_total',
-      help: 'Times the rules were found changed or deleted, and set again',
-      type: 'counter',
-      read: () => single(view.firewall()?.repairs ?? 0),
-    },
+    gauge(
+      'weft_firewall_in_force',
+      '1 while all rules were there at the last look',
+      () => single(Number(view.firewall()?.inForce ?? false)),
+      '0: /readyz says why',
+    ),
+    counter(
+      'weft_firewall_transactions_total',
+      'Transactions that set the rules, repairs among them',
+      () => single(view.firewall()?.transactions ?? 0),
+    ),
+    counter(
+      'weft_firewall_repairs_total',
+      'Times the rules were found changed or deleted, and set again',
+      () => single(view.firewall()?.repairs ?? 0),
+      'somebody else flushes rulesets',
+    ),
   ];
 }
