@@ -4,6 +4,7 @@ import type { DescribedOption } from '../config/describe.ts';
 import type { Config } from '../config.ts';
 import type { PeerTraffic } from '../dataplane/accounts.ts';
 import { FEATURES } from '../dataplane/messages.ts';
+import type { OverlayProbe, Target } from '../probe/overlay.ts';
 import { formatAddress4, formatPrefix4 } from '../wire/address.ts';
 
 /** What makes a daemon's view beside the node itself. */
@@ -12,6 +13,7 @@ export interface ViewParts {
   readonly version: string;
   readonly config: Config;
   readonly options: readonly DescribedOption[];
+  readonly probe: OverlayProbe;
 }
 
 /** The node as the API sees it: live, in plain values and text. */
@@ -37,8 +39,8 @@ export function apiView(node: Observed, parts: ViewParts): ApiView {
     leaseStatus: () => node.leaseStatus(),
     leaseCounts: () => node.leaseCounts(),
     refusals: (limit) => node.peers?.refusals(limit) ?? [],
-    peers: () => peers(node),
-    probeOff: () => 'this weft does not probe its peers',
+    peers: () => peers(node, parts.probe),
+    probeOff: () => parts.probe.off(),
     notReady: () => node.notReady(),
     route: (destination) => node.route(destination),
     config: () => parts.options,
@@ -78,13 +80,25 @@ function ownLease(node: Observed): ReturnType<ApiView['lease']> {
   };
 }
 
-function peers({ peers, forwarder }: Observed): PeerView[] {
-  return (peers?.leases() ?? []).map(({ subnet, publicAddress, backendType }) => ({
-    subnet: formatPrefix4(subnet),
-    publicAddress: formatAddress4(publicAddress),
-    backendType,
-    ...trafficOf(forwarder?.traffic(publicAddress)),
-  }));
+/** Each peer's own address inside the overlay: the first of its subnet. */
+export function probeTargets({ peers }: Observed): Target[] {
+  return (peers?.leases() ?? []).map(({ subnet }) => {
+    return { subnet: formatPrefix4(subnet), address: formatAddress4(subnet.network) };
+  });
+}
+
+function peers({ peers, forwarder }: Observed, probe: OverlayProbe): PeerView[] {
+  return (peers?.leases() ?? []).map(({ subnet: prefix, publicAddress, backendType }) => {
+    const subnet = formatPrefix4(prefix);
+    const probed = probe.of(subnet);
+    return {
+      subnet,
+      publicAddress: formatAddress4(publicAddress),
+      backendType,
+      ...trafficOf(forwarder?.traffic(publicAddress)),
+      ...(probed === undefined ? {} : { probe: probed }),
+    };
+  });
 }
 
 /** A peer that was never heard was not heard in 1970. */

@@ -8,8 +8,9 @@ import { createLog, type Logger } from '../log.ts';
 import { serveHttp } from '../observe/http.ts';
 import { createMetrics, type MetricsOptions } from '../observe/metrics.ts';
 import { PAGE_FOLDER, serveFiles } from '../observe/static-files.ts';
+import { startOverlayProbe } from '../probe/overlay.ts';
 import { type Announcement, announce } from '../systemd/announce.ts';
-import { apiView } from './api-view.ts';
+import { apiView, probeTargets } from './api-view.ts';
 import { readVersions } from './build.ts';
 import { EXIT, tell } from './exit.ts';
 
@@ -43,11 +44,12 @@ export async function serve(
   make: (config: Config, log: Logger) => Served,
 ): Promise<number> {
   const { config } = order;
-  const { log, writeErrors } = createLog({ level: config.logLevel, format: config.logFormat });
+  const logging = createLog({ level: config.logLevel, format: config.logFormat });
+  const { log } = logging;
   for (const warning of order.warnings) log.warn(warning);
   const served = make(config, log);
   // First of all, so that a start that takes long can be watched, and a second weft is told apart.
-  const close = await listen(order, served, writeErrors);
+  const close = await listen(order, served, logging);
   const signals = listenForSignals(log, served.reload?.bind(served));
   const announcement = announceTo(served, log);
   signals.ordered.addEventListener('abort', () => announcement.stopping());
@@ -79,10 +81,16 @@ function announceTo({ node, unhealthy }: Served, log: Logger): Announcement {
 async function listen(
   { command, config, options }: Order,
   { node, metrics: parts, unhealthy }: Served,
-  logWriteErrors: () => number,
+  { log, writeErrors: logWriteErrors }: ReturnType<typeof createLog>,
 ): Promise<() => void> {
   const build = readVersions();
-  const view = apiView(node, { command, version: build.version, config, options });
+  const probe = startOverlayProbe({
+    everySeconds: config.probeInterval,
+    device: () => (node.forwarder?.deviceUp === true ? node.forwarder.device?.name : undefined),
+    targets: () => probeTargets(node),
+    log,
+  });
+  const view = apiView(node, { command, version: build.version, config, options, probe });
   const peers = { limit: config.metricsPeers, read: view.peers };
   const metrics = createMetrics({ view: node, ...parts, build, logWriteErrors, peers });
   const api = createApi(view);
@@ -93,7 +101,8 @@ async function listen(
     notReady: () => node.notReady(),
     mounted: [api.handle, serveFiles(PAGE_FOLDER)],
   };
-  const open: { close(): void }[] = [{ close: () => metrics.stop() }, { close: () => api.stop() }];
+  const stops = [probe.close.bind(probe), metrics.stop, api.stop];
+  const open: { close(): void }[] = stops.map((close) => ({ close }));
   const close = () => {
     for (const each of open) each.close();
   };

@@ -6,6 +6,7 @@ import { ConfigError } from '../config.ts';
 import { SourceOptionsError } from '../lease/source.ts';
 import { CommandError } from '../linux/command.ts';
 import { ListenError } from '../observe/http.ts';
+import { NoRawSocket } from '../probe/socket.ts';
 
 /** What the process says of its end to whoever started it. */
 export const EXIT = {
@@ -50,6 +51,7 @@ export function tell(line: string): void {
 }
 
 function classify(error: unknown): [code: number, lines: readonly string[]] {
+  if (error instanceof NoRawSocket) return [EXIT.environment, [error.message]];
   if (error instanceof ApiError) return [EXIT.unanswered, [error.message, error.cure]];
   if (error instanceof ConfigError || error instanceof SourceOptionsError) {
     return [EXIT.configuration, error.faults];

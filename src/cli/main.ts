@@ -10,6 +10,7 @@ import type { ReadCommandLine } from './go-flags.ts';
 import { checkConfigCommand } from './show/check-config.ts';
 import { doctorCommand } from './show/doctor.ts';
 import { peersCommand } from './show/peers.ts';
+import { pingCommand } from './show/ping.ts';
 import { statusCommand } from './show/status.ts';
 import { traceCommand } from './show/trace.ts';
 
@@ -21,6 +22,7 @@ const COMMANDS: readonly MakeCommand[] = [
   statusCommand,
   peersCommand,
   traceCommand,
+  pingCommand,
   doctorCommand,
   checkConfigCommand,
   completionCommand,

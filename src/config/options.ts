@@ -91,6 +91,10 @@ export const OPTIONS = {
     commands: MOVERS,
     help: 'metrics of so many peers by name, the rest under peer="other"; 0 for none',
   }),
+  probeInterval: row('--probe-interval <seconds>', 'Running', values.integer(0, 3_600), 10, {
+    commands: MOVERS,
+    help: 'ping each peer through the overlay that often, rarer where there are many; 0 is off',
+  }),
   logLevel: row(
     '--log-level <level>',
     'Running',

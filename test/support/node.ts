@@ -125,7 +125,9 @@ export class Weft {
     const [command, rest] = splitCommand(args);
     const leaseless = ['--network', OVERLAY, '--subnet', space.subnet];
     const own = command === 'dataplane' ? leaseless : ['--subnet-file', space.subnetFile];
-    const usual = [...own, ...socket, ...underlay, ...(command === 'agent' ? [] : offload)];
+    // The packets of a probe would be counted with those of the test.
+    const packets = command === 'agent' ? [] : [...offload, '--probe-interval', '0'];
+    const usual = [...own, ...socket, ...underlay, ...packets];
     const argv = [process.execPath, weftPath, command, ...usual, ...rest];
     const redirect = ['sh', '-c', 'exec >"$0" 2>&1; exec "$@"', output ?? ''];
     const whole = output === undefined ? argv : [...redirect, ...argv];

@@ -63,6 +63,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     ],
     packages: ['zod'],
   },
+  probe: { may: ['log', 'assert', 'probe'], packages: ['pino', 'raw-socket'] },
   doctor: {
     may: [...['api/schema', 'linux', 'dataplane/ladder'], ...['wire/address', 'assert', 'doctor']],
   },

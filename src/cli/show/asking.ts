@@ -4,7 +4,7 @@ import { ApiError } from '../../api/client.ts';
 import { DEFAULT_SOCKET } from '../../api/server.ts';
 import type { MakeCommand } from '../arguments.ts';
 import { EXIT } from '../exit.ts';
-import { type Paint, paintFor, REFRESH } from './terminal.ts';
+import { type Paint, paintFor, REFRESH } from '../format/terminal.ts';
 
 /** What the help of a command that looks says. */
 export interface LookHelp {
@@ -33,6 +33,7 @@ export const LOOK_EXIT_HELP = `Exit codes:
   0  looked, and all is well
   1  a mistake of weft's own; please report it
   2  the command line cannot work
+  3  this host lacks what the command needs
   5  no weft answers on the socket, or it refuses
   6  looked, and something is wrong; the output says what`;
 

@@ -12,7 +12,7 @@ import { SourceOptionsError } from '../../lease/source.ts';
 import { createLog } from '../../log.ts';
 import { givenOf, type MakeCommand, strays, toOption } from '../arguments.ts';
 import { EXIT } from '../exit.ts';
-import { type Paint, paintFor } from './terminal.ts';
+import { type Paint, paintFor } from '../format/terminal.ts';
 
 const DESCRIPTION = `Reads options and environment as the long-lived command would, and the files
 they name, and tells everything that is wrong at once. Nothing is started or changed.`;

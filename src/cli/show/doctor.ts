@@ -6,9 +6,9 @@ import { emitNft } from '../../doctor/emit-nft.ts';
 import { commandRunner } from '../../linux/command.ts';
 import { readSysctl } from '../../linux/sysctl.ts';
 import { EXIT } from '../exit.ts';
+import { wrap } from '../format/table.ts';
+import type { Paint, Shade } from '../format/terminal.ts';
 import { type Look, lookCommand, show, withSocket } from './asking.ts';
-import { wrap } from './table.ts';
-import type { Paint, Shade } from './terminal.ts';
 
 const NAMES = CHECKS.map(({ name }) => name);
 

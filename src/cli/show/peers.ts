@@ -3,7 +3,6 @@ import { ask } from '../../api/client.ts';
 import { PEER_ORDERS } from '../../api/routes.ts';
 import type { Peer, Peers } from '../../api/schema.ts';
 import { EXIT } from '../exit.ts';
-import { lookCommand, type Seen, showOrWatch, withSocket, withWatch } from './asking.ts';
 import {
   formatAge,
   formatBitRate,
@@ -11,9 +10,10 @@ import {
   formatScaled,
   formatShare,
   UNKNOWN,
-} from './quantity.ts';
-import { type Column, renderTable } from './table.ts';
-import type { Paint } from './terminal.ts';
+} from '../format/quantity.ts';
+import { type Column, renderTable } from '../format/table.ts';
+import type { Paint } from '../format/terminal.ts';
+import { lookCommand, type Seen, showOrWatch, withSocket, withWatch } from './asking.ts';
 
 export const peersCommand = lookCommand(
   {

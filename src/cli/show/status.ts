@@ -1,10 +1,16 @@
 import { ask } from '../../api/client.ts';
 import type { Drop, Status } from '../../api/schema.ts';
 import { EXIT } from '../exit.ts';
+import {
+  formatAge,
+  formatBitRate,
+  formatBytes,
+  formatScaled,
+  formatShare,
+} from '../format/quantity.ts';
+import { renderTable, wrap } from '../format/table.ts';
+import type { Paint } from '../format/terminal.ts';
 import { lookCommand, type Seen, showOrWatch, withSocket, withWatch } from './asking.ts';
-import { formatAge, formatBitRate, formatBytes, formatScaled, formatShare } from './quantity.ts';
-import { renderTable, wrap } from './table.ts';
-import type { Paint } from './terminal.ts';
 
 export const statusCommand = lookCommand(
   {

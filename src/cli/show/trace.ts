@@ -1,8 +1,8 @@
 import { ask } from '../../api/client.ts';
 import type { Trace, TraceStep } from '../../api/schema.ts';
 import { EXIT } from '../exit.ts';
+import type { Paint, Shade } from '../format/terminal.ts';
 import { lookCommand, show, withSocket } from './asking.ts';
-import type { Paint, Shade } from './terminal.ts';
 
 export const traceCommand = lookCommand(
   {
