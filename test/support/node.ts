@@ -88,8 +88,9 @@ export function httpGet(
   return httpAnswer(attempt(argv, { input }).stdout);
 }
 
+/** Our half stays open to the end: servers take its close for a client that has gone. */
 function httpRequest(namespace: string, path: string, port = METRICS_PORT) {
-  const argv = inside(namespace, ['socat', '-t5', '-', `TCP:127.0.0.1:${port}`]);
+  const argv = inside(namespace, ['socat', '-t5', '-', `TCP:127.0.0.1:${port},shut-none`]);
   return { argv, input: `GET ${path} HTTP/1.0\r\n\r\n` };
 }
 
