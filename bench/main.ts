@@ -4,19 +4,27 @@ import { coalesce } from './coalesce.bench.ts';
 import { crossing } from './crossing.bench.ts';
 import { type MicroBench, runBench } from './harness.ts';
 import { lookups } from './lookup.bench.ts';
+import { benchScrape } from './scrape.ts';
 import { segment } from './segment.bench.ts';
 
 const BENCHES: readonly MicroBench[] = [checksum, lookups, segment, coalesce, crossing];
 
+/** Of whole requests; it waits, and so is none of the others. */
+const SCRAPE = 'scrape';
+const SCRAPES = 500;
+
+const known = [...BENCHES.map(({ name }) => name), SCRAPE];
 const wanted = process.argv.slice(2);
-const unknown = wanted.filter((name) => !BENCHES.some((bench) => bench.name === name));
+const unknown = wanted.filter((name) => !known.includes(name));
+const print = (line: string) => process.stdout.write(`${line}\n`);
 if (unknown.length > 0) {
-  const names = BENCHES.map(({ name }) => name).join(', ');
+  const names = known.join(', ');
   process.stderr.write(`weft: no bench is named ${unknown.join(', ')}; there are ${names}\n`);
   process.exitCode = 2;
 } else {
   for (const bench of BENCHES) {
     if (wanted.length > 0 && !wanted.includes(bench.name)) continue;
-    runBench(bench, 'real', (line) => process.stdout.write(`${line}\n`));
+    runBench(bench, 'real', print);
   }
+  if (wanted.length === 0 || wanted.includes(SCRAPE)) await benchScrape(SCRAPES, print);
 }

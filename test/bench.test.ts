@@ -10,6 +10,7 @@ import { ROWS } from '../bench/netns/measure.ts';
 import { renderPlot } from '../bench/netns/plot.ts';
 import { type Outcome, renderResults, summarise } from '../bench/netns/results.ts';
 import { searchRate } from '../bench/netns/search.ts';
+import { measureScrape } from '../bench/scrape.ts';
 import { segment } from '../bench/segment.bench.ts';
 
 describe('micro-benches', () => {
@@ -27,6 +28,12 @@ describe('micro-benches', () => {
       assert.deepEqual(again, hashes);
     });
   }
+
+  test('scrape counts the series that it asked for', async () => {
+    const [without, withPeers] = [await measureScrape(0, 2), await measureScrape(10, 2)];
+    assert.ok(without.series > 200 && without.medianMs > 0);
+    assert.equal(withPeers.series, without.series + 10 * 10 + 6);
+  });
 
   test('both checksums compute one thing', () => {
     const hashes = checksum.cases('small').map(({ run }) => run());
