@@ -1,5 +1,6 @@
 import { Command, Option } from 'commander';
 import { FLANNEL_FLAGS, type FlannelFlag } from '../config/flannel-flags.ts';
+import { print } from './format/print.ts';
 
 const FORMATS = ['table', 'json', 'markdown'] as const;
 type Format = (typeof FORMATS)[number];
@@ -16,8 +17,8 @@ export function flagsCommand(): Command {
         .default('table'),
     )
     .helpOption('-h, --help', 'show this help')
-    .action(({ output }: { output: Format }) => {
-      process.stdout.write(compareFlags(output));
+    .action(async ({ output }: { output: Format }) => {
+      await print(compareFlags(output));
     });
 }
 

@@ -1,6 +1,7 @@
 import { Argument, Command } from 'commander';
 import type { MakeCommand } from '../arguments.ts';
 import { EXIT } from '../exit.ts';
+import { print } from '../format/print.ts';
 import { completionFor, SHELLS, type Shell } from './shells.ts';
 import { wordsOf } from './words.ts';
 
@@ -17,8 +18,8 @@ export const completionCommand: MakeCommand = (_, end) => {
     .addArgument(new Argument('<shell>', 'the shell').choices(SHELLS))
     .addHelpText('after', `\n${EXAMPLES}`)
     .helpOption('-h, --help', 'show this help');
-  return command.action((shell: Shell) => {
-    process.stdout.write(completionFor(shell, wordsOf(command.parent!)));
+  return command.action(async (shell: Shell) => {
+    await print(completionFor(shell, wordsOf(command.parent!)));
     end(EXIT.ordered);
   });
 };

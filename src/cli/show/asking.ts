@@ -4,6 +4,7 @@ import { ApiError } from '../../api/client.ts';
 import { DEFAULT_SOCKET } from '../../api/server.ts';
 import type { MakeCommand } from '../arguments.ts';
 import { EXIT } from '../exit.ts';
+import { print } from '../format/print.ts';
 import { type Paint, paintFor, REFRESH } from '../format/terminal.ts';
 
 /** What the help of a command that looks says. */
@@ -79,9 +80,9 @@ export function withWatch(command: Command): Command {
 }
 
 /** Writes one answer to stdout; the result is its exit code. */
-export function show({ output }: Look, { json, lines, exit }: Seen): number {
+export async function show({ output }: Look, { json, lines, exit }: Seen): Promise<number> {
   const text = output === 'json' ? JSON.stringify(json, null, 2) : lines.join('\n');
-  process.stdout.write(`${text}\n`);
+  await print(`${text}\n`);
   return exit;
 }
 
@@ -95,7 +96,7 @@ export async function showOrWatch(
   see: () => Promise<Seen>,
 ): Promise<number> {
   const { watch } = command.opts<{ watch?: true | string }>();
-  if (watch === undefined) return show(look, await see());
+  if (watch === undefined) return await show(look, await see());
   const seconds = watch === true ? 2 : Number(watch);
   if (!(seconds >= 0.1 && seconds <= 3_600)) {
     command.error(`--watch takes 0.1 to 3600 seconds, not '${watch}'`);
@@ -104,7 +105,7 @@ export async function showOrWatch(
   const asked = () => stop.abort();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, asked);
   while (!stop.signal.aborted) {
-    process.stdout.write(frame(look, await seeOrExplain(look, see)));
+    await print(frame(look, await seeOrExplain(look, see)));
     await pause(seconds * 1000, undefined, { signal: stop.signal }).catch(() => undefined);
   }
   return EXIT.ordered;

@@ -12,6 +12,7 @@ import { SourceOptionsError } from '../../lease/source.ts';
 import { createLog } from '../../log.ts';
 import { givenOf, type MakeCommand, strays, toOption } from '../arguments.ts';
 import { EXIT } from '../exit.ts';
+import { print } from '../format/print.ts';
 import { type Paint, paintFor } from '../format/terminal.ts';
 
 const DESCRIPTION = `Reads options and environment as the long-lived command would, and the files
@@ -74,7 +75,7 @@ export const checkConfigCommand: MakeCommand = (environment, end) => {
     const verdict = { command: daemon, options, ...found, faults: [...faults, ...found.faults] };
     const paint = paintFor(process.stdout.isTTY === true, environment);
     const text = output === 'json' ? JSON.stringify(verdict, null, 2) : render(verdict, paint);
-    process.stdout.write(`${text}\n`);
+    await print(`${text}\n`);
     end(verdict.faults.length === 0 ? EXIT.ordered : EXIT.configuration);
   });
 };
