@@ -132,20 +132,20 @@ export class Grants {
     this.#seconds = seconds;
   }
 
-  /** The spare one if it is fresh, else a new one. */
-  async take(line: EtcdLine): Promise<Grant> {
-    if (this.#spare !== null && performance.now() < this.#spare.bestBefore) return this.#spare;
+  /**
+   * The spare one if it is fresh, else a new one. The spare one at any age if the key to be written
+   * goes with it already, for a write of ours that seemed lost came through.
+   */
+  async take(line: EtcdLine, inUse = ''): Promise<Grant> {
+    const spare = this.#spare;
+    const isFresh = spare !== null && performance.now() < spare.bestBefore;
+    if (spare !== null && (isFresh || spare.id === inUse)) return spare;
     await this.giveUp(line);
     const asked = performance.now();
     const { id, seconds } = await grantLease(line, this.#seconds);
     const lasts = seconds * 1000;
     this.#spare = { id, seconds, ends: asked + lasts, bestBefore: asked + lasts / 4 };
     return this.#spare;
-  }
-
-  /** Whether this etcd lease is the spare one, so a write of ours that seemed lost came through. */
-  isSpare(id: string): boolean {
-    return this.#spare?.id === id;
   }
 
   /** The spare one goes with a key now. */

@@ -104,8 +104,6 @@ async function settleOwn(
     const now = found === null ? [] : [{ key, value: found.value, order: found.revision }];
     const [lease] = ownLeases(now, wish.attributes.publicAddress);
     if (found === null || lease === undefined) return 'changed';
-    // A write of ours that seemed lost came through.
-    if (wish.grants.isSpare(found.lease)) wish.grants.used();
     if (fits(lease, wish.network)) return (await reuse(line, wish, lease, reading)) ?? 'changed';
     if (found.lease !== FOR_EVER) {
       if (await deleteKey(line, wish.folder + key, found.revision))
@@ -132,7 +130,7 @@ async function reuse(
   }
   const { id, ends, seconds } = isReserved
     ? { id: FOR_EVER, ...WITHOUT_END }
-    : await grants.take(line);
+    : await grants.take(line, found.lease);
   const content = { value: formatLeaseValue(attributes), lease: id };
   const revision = await replaceKey(line, folder + key, found.revision, content);
   if (revision === null) return null;

@@ -254,7 +254,8 @@ test('three members: a lease outlives the leader, and the loss of the majority',
   const quick = ['--heartbeat-interval', '50', '--election-timeout', '500'];
   const etcd = await startEtcd({ members: 3, args: [...BEAR, ...quick] });
   const { endpoints, members } = etcd;
-  const tenant = new Tenant({ endpoints, prefix: '/p', ...SHORT, timeToLiveSeconds: 6 });
+  const common = { endpoints, prefix: '/p' };
+  const tenant = new Tenant({ ...common, timeToLiveSeconds: 6, renewMarginMinutes: 5 / 60 });
   try {
     const subnet = await tenant.holds();
     const status = await etcd.etcdctl(['endpoint', 'status', '-w', 'json']);

@@ -314,6 +314,20 @@ describe('the lease of a node in etcd', () => {
     assert.equal((await leases()).size, 1);
   });
 
+  test('its own changes, heard late, are not taken for those of others', async () => {
+    const tenant = move();
+    const subnet = await tenant.holds();
+    for (let change = 0; change < 30; change++) {
+      const address = parseAddress4(`192.0.4.${change}`)!;
+      tenant.keeper.republish(attributesOf(`192.0.4.${change}`));
+      const isPublished = () => tenant.keeper.status().lease?.publicAddress === address;
+      await waitFor('the change', isPublished, { every: 1 });
+    }
+    assert.match((await lease(subnet))!.value, /"192\.0\.4\.29"/);
+    assert.deepEqual(tenant.book.warnings(), []);
+    assert.deepEqual(tenant.events, [`held ${subnet}`]);
+  });
+
   test('without a free subnet it says so, and takes the one that comes free', async () => {
     for (const subnet of ['10.9.1.0/24', '10.9.2.0/24', '10.9.3.0/24']) await put(subnet, OTHERS);
     const before = await tenancy.etcdLeases(etcd);
