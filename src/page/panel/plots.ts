@@ -6,7 +6,7 @@ import uPlot from './uplot.js';
 const HEIGHT = 190;
 /** Below this a plot would magnify nothing into mountains. */
 const LEAST_BITS = 1_000;
-const LEAST_DROPS = 1;
+const LEAST_DROPS = 4;
 const DASHES = [5, 4];
 
 interface PlotParts {
