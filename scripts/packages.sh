@@ -5,7 +5,7 @@ set -eu
 
 packages='
   iproute2 procps util-linux ethtool
-  iputils-ping iperf3 socat sockperf tcpdump strace
+  iputils-ping iperf3 socat sockperf tcpdump tshark strace
   nftables iptables wireguard-go wireguard-tools openvpn
   etcd-server etcd-client
   containernetworking-plugins

@@ -47,7 +47,8 @@ export async function ask<Name extends RouteName>(
   );
 }
 
-function parse(body: string, socketPath: string): unknown {
+/** @throws ApiError */
+export function parse(body: string, socketPath: string): unknown {
   try {
     return JSON.parse(body);
   } catch {
@@ -55,7 +56,8 @@ function parse(body: string, socketPath: string): unknown {
   }
 }
 
-function refusedBy(json: unknown, status: number, path: string): ApiError {
+/** What weft said in place of an answer. */
+export function refusedBy(json: unknown, status: number, path: string): ApiError {
   const fault = ErrorAnswer.safeParse(json);
   if (fault.success) return new ApiError('refused', fault.data.error, fault.data.cure);
   return new ApiError('broken', `${path} answers ${status}`, 'is it the socket of a weft?');
@@ -75,7 +77,8 @@ function fetchOver(socketPath: string, path: string): Promise<{ status: number; 
   });
 }
 
-async function readAll(response: IncomingMessage): Promise<string> {
+/** A whole body of bounded size. @throws ApiError */
+export async function readAll(response: IncomingMessage): Promise<string> {
   const parts: Buffer[] = [];
   let bytes = 0;
   for await (const part of response as AsyncIterable<Buffer>) {
@@ -86,7 +89,8 @@ async function readAll(response: IncomingMessage): Promise<string> {
   return Buffer.concat(parts).toString('utf8');
 }
 
-function explain(error: NodeJS.ErrnoException, socketPath: string): Error {
+/** A connection that failed, in words. */
+export function explain(error: NodeJS.ErrnoException, socketPath: string): Error {
   if (error instanceof ApiError) return error;
   const start = 'is weft running? weft run, or weft dataplane; --api-socket names its socket';
   switch (error.code) {

@@ -32,7 +32,7 @@ const LONGEST_PATH_BYTES = 96;
  * that somebody answers on, and anything that is no socket, is left alone.
  * @throws SocketError
  */
-export async function serveSocket(path: string, api: Api): Promise<ApiServer> {
+export async function serveSocket(path: string, api: Pick<Api, 'handle'>): Promise<ApiServer> {
   await clearPath(path);
   const server = createServer(
     {

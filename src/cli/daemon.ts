@@ -1,6 +1,7 @@
 import type { Observed } from '../agent/observed.ts';
-import { createApi } from '../api/router.ts';
+import { type Api, createApi } from '../api/router.ts';
 import { serveSocket } from '../api/server.ts';
+import { createStreams } from '../api/stream/serve.ts';
 import type { DescribedOption } from '../config/describe.ts';
 import type { Daemon } from '../config/options.ts';
 import type { Config } from '../config.ts';
@@ -10,6 +11,7 @@ import { createMetrics, type MetricsOptions } from '../observe/metrics.ts';
 import { PAGE_FOLDER, serveFiles } from '../observe/static-files.ts';
 import { startOverlayProbe } from '../probe/overlay.ts';
 import { type Announcement, announce } from '../systemd/announce.ts';
+import { createWatch } from '../watch/watch.ts';
 import { apiView, probeTargets } from './api-view.ts';
 import { readVersions } from './build.ts';
 import { EXIT, tell } from './exit.ts';
@@ -94,6 +96,8 @@ async function listen(
   const peers = { limit: config.metricsPeers, read: view.peers };
   const metrics = createMetrics({ view: node, ...parts, build, logWriteErrors, peers });
   const api = createApi(view);
+  const watch = createWatch(() => node.forwarder?.taps);
+  const streams = createStreams(view, watch, (sentence) => log.info(sentence));
   const answers = {
     metrics: () => metrics.text(),
     contentType: metrics.contentType,
@@ -101,8 +105,10 @@ async function listen(
     notReady: () => node.notReady(),
     mounted: [api.handle, serveFiles(PAGE_FOLDER)],
   };
-  const stops = [probe.close.bind(probe), metrics.stop, api.stop];
+  const stops = [probe.close.bind(probe), metrics.stop, api.stop, streams.stop];
   const open: { close(): void }[] = stops.map((close) => ({ close }));
+  const onSocket: Api['handle'] = (request, response) =>
+    streams.handle(request, response) || api.handle(request, response);
   const close = () => {
     for (const each of open) each.close();
   };
@@ -112,7 +118,9 @@ async function listen(
     const { mounted: _, ...healthOnly } = answers;
     const option = '--healthz-ip and --healthz-port';
     if (port !== 0) open.push(await serveHttp({ host, port, option, ...healthOnly }));
-    if (config.apiSocket !== 'none') open.push(await serveSocket(config.apiSocket, api));
+    if (config.apiSocket !== 'none') {
+      open.push(await serveSocket(config.apiSocket, { handle: onSocket }));
+    }
   } catch (error) {
     close();
     throw error;

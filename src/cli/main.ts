@@ -13,6 +13,8 @@ import { peersCommand } from './show/peers.ts';
 import { pingCommand } from './show/ping.ts';
 import { statusCommand } from './show/status.ts';
 import { traceCommand } from './show/trace.ts';
+import { captureCommand } from './watch/capture.ts';
+import { monitorCommand } from './watch/monitor.ts';
 
 /** In the order of the help. */
 const COMMANDS: readonly MakeCommand[] = [
@@ -23,6 +25,8 @@ const COMMANDS: readonly MakeCommand[] = [
   peersCommand,
   traceCommand,
   pingCommand,
+  monitorCommand,
+  captureCommand,
   doctorCommand,
   checkConfigCommand,
   completionCommand,

@@ -122,6 +122,37 @@ describe('tap', () => {
     assert.ok(seen.every((packet) => packet.bytes.length === 21 && packet.length === length));
   });
 
+  it('thins out drops where it is told to, and follows a filter that changes', () => {
+    const { out, taps, seen, events, put } = create();
+    const stop = taps.listen({ ...EVERYTHING, dropsEvery: 5 }, events);
+    const length = put(udp4(new Uint8Array(100)));
+    const drop = (times: number) => {
+      out.refresh();
+      for (let i = 0; i < times; i++) out.drop(16, 64, length, PEER);
+    };
+    drop(20);
+    taps.tune({ ...EVERYTHING, protocol: 6 });
+    drop(20);
+    taps.tune(EVERYTHING);
+    drop(3);
+    stop();
+    assert.equal(seen.length, 4 + 3);
+    taps.tune(EVERYTHING);
+    out.refresh();
+    assert.equal(out.mode, 0, 'nobody listens');
+  });
+
+  it('follows the clock that was set before somebody listens', (test) => {
+    const { out, taps, seen, events, put } = create();
+    const set = Date.now() + 3_600_000;
+    test.mock.method(Date, 'now', () => set);
+    const stop = taps.listen(EVERYTHING, events);
+    out.refresh();
+    out.packet(64, put(udp4(new Uint8Array(4))), PEER, 0);
+    stop();
+    assert.ok(Math.abs(seen[0]!.time - set) < 1_000);
+  });
+
   it('counts what a full ring has no room for, and goes on after it', () => {
     const { out, taps, seen, events, put, lost } = create();
     const stop = taps.listen(EVERYTHING, events);

@@ -49,6 +49,9 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     ],
     packages: ['pino', 'zod'],
   },
+  watch: {
+    may: ['dataplane/counters', 'dataplane/tap/reader', 'wire', 'assert', 'watch'],
+  },
   observe: {
     may: [
       ...['dataplane/counters', 'dataplane/messages', 'dataplane/pool'],
@@ -59,7 +62,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   api: {
     may: [
       ...['dataplane/counters', 'observe/drop-advice', 'observe/metrics', 'observe/node-metrics'],
-      ...['wire/address', 'assert', 'api'],
+      ...['dataplane/tap/reader', 'watch', 'wire/address', 'assert', 'api'],
     ],
     packages: ['zod'],
   },

@@ -60,9 +60,9 @@ export function lookCommand(
     return configure(command).action(async () => {
       const options = command.opts<{ output: Look['output']; apiSocket?: string }>();
       const paint = paintFor(process.stdout.isTTY === true, environment);
-      const socket = options.apiSocket ?? environment[VARIABLE] ?? '';
+      const socket = socketOf(options.apiSocket, environment);
       const { output } = options;
-      const found = { socket: socket === '' ? DEFAULT_SOCKET : socket, output, paint, environment };
+      const found = { socket, output, paint, environment };
       end(await act(found, command));
     });
   };
@@ -77,6 +77,11 @@ export function withSocket(command: Command): Command {
 /** The option of commands that can be looked at for a while. */
 export function withWatch(command: Command): Command {
   return command.option('-w, --watch [seconds]', 'look again every so often, 2 s if not said');
+}
+
+/** Where weft is asked: what was said, else the environment, else where it is by default. */
+export function socketOf(given: string | undefined, environment: NodeJS.ProcessEnv): string {
+  return (given ?? environment[VARIABLE] ?? '') || DEFAULT_SOCKET;
 }
 
 /** Writes one answer to stdout; the result is its exit code. */

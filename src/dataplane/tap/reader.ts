@@ -25,8 +25,10 @@ export interface TapFilter {
   readonly drops: boolean;
   /** Bytes kept of each packet. */
   readonly snapLength: number;
-  /** One of so many packets; drops are not thinned out. */
+  /** One of so many packets. */
   readonly every: number;
+  /** One of so many drops; all if left out. */
+  readonly dropsEvery?: number;
   readonly network?: { readonly network: number; readonly mask: number };
   readonly protocol?: number;
   readonly port?: number;
@@ -35,6 +37,8 @@ export interface TapFilter {
 
 export interface TapEvents {
   packet(packet: TappedPacket): void;
+  /** All rings were looked at once. */
+  turn?(): void;
   /** Packets that matched and were not copied, for the ring was full. */
   lost(count: number): void;
 }
@@ -49,6 +53,8 @@ export interface Taps {
   readonly taken: boolean;
   /** Listens until the result is called. @throws Error when taken */
   listen(filter: TapFilter, events: TapEvents): () => void;
+  /** Another filter for whoever listens; nothing that both filters want is missed meanwhile. */
+  tune(filter: TapFilter): void;
 }
 
 interface Ring {
@@ -95,22 +101,34 @@ export function createTaps(memory: SharedArrayBuffer, workers: number): Taps {
     if (lost > 0) events.lost(lost);
   }
 
-  function start(filter: TapFilter): void {
-    for (const each of rings) {
-      const { words } = each;
+  function tune(filter: TapFilter): void {
+    const mode = (filter.packets ? ring.MODE_PACKETS : 0) | (filter.drops ? ring.MODE_DROPS : 0);
+    for (const { words } of rings) {
       words[ring.SNAP_LENGTH] = filter.snapLength;
       words[ring.EVERY] = filter.every;
-      words[ring.NETWORK] = filter.network?.network ?? 0;
-      words[ring.NETWORK_MASK] = filter.network?.mask ?? 0;
+      words[ring.DROPS_EVERY] = filter.dropsEvery ?? 1;
+      // Between two networks there is none: no packet is measured against halves of both.
+      Atomics.store(words, ring.NETWORK_MASK, 0);
+      Atomics.store(words, ring.NETWORK, filter.network?.network ?? 0);
+      Atomics.store(words, ring.NETWORK_MASK, filter.network?.mask ?? 0);
       words[ring.PROTOCOL] = filter.protocol ?? 0;
       words[ring.PORT] = filter.port ?? 0;
       words[ring.PEER] = filter.peer ?? 0;
-      // What an earlier listener left behind is nobody's.
-      Atomics.store(words, ring.READ, Atomics.load(words, ring.WRITTEN));
-      each.lost = words[ring.LOST]!;
-      const mode = (filter.packets ? ring.MODE_PACKETS : 0) | (filter.drops ? ring.MODE_DROPS : 0);
       Atomics.store(words, ring.MODE, mode);
     }
+  }
+
+  /** What an earlier listener left behind is nobody's. */
+  function forget(): void {
+    for (const each of rings) {
+      Atomics.store(each.words, ring.READ, Atomics.load(each.words, ring.WRITTEN));
+      each.lost = each.words[ring.LOST]!;
+    }
+  }
+
+  function look(events: TapEvents, most: number): void {
+    for (const each of rings) empty(each, events, most);
+    events.turn?.();
   }
 
   return {
@@ -119,18 +137,20 @@ export function createTaps(memory: SharedArrayBuffer, workers: number): Taps {
     },
     listen(filter, events) {
       if (timer !== undefined) throw new Error('the tap is taken: one capture at a time');
-      start(filter);
-      const own = setInterval(() => {
-        for (const each of rings) empty(each, events, TURN_BYTES);
-      }, EMPTY_EVERY_MS);
+      forget();
+      tune(filter);
+      const own = setInterval(() => look(events, TURN_BYTES), EMPTY_EVERY_MS);
       timer = own;
       return () => {
         if (timer !== own) return;
         clearInterval(own);
         timer = undefined;
         for (const { words } of rings) Atomics.store(words, ring.MODE, 0);
-        for (const each of rings) empty(each, events, ring.RECORD_BYTES);
+        look(events, ring.RECORD_BYTES);
       };
+    },
+    tune(filter) {
+      if (timer !== undefined) tune(filter);
     },
   };
 }

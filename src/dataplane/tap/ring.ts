@@ -14,7 +14,7 @@ export const MODE_PACKETS = 1;
 export const MODE_DROPS = 2;
 /** Bytes of a packet that are kept at most. */
 export const SNAP_LENGTH = 4;
-/** One of so many packets is kept; drops are all kept. */
+/** One of so many packets is kept, and of drops one of DROPS_EVERY. */
 export const EVERY = 5;
 /** What a packet must have: an address (source or destination) in this network, ... */
 export const NETWORK = 6;
@@ -25,6 +25,7 @@ export const PROTOCOL = 8;
 export const PORT = 9;
 /** ... and this peer (public address), or 0 for any. */
 export const PEER = 10;
+export const DROPS_EVERY = 11;
 const HEAD_WORDS = 16;
 
 /** Where records begin, and how many bytes of them: 40 ms of small packets at 1 Mpps. */

@@ -7,6 +7,9 @@ import { readUint16 } from '../../wire/bytes.ts';
 import * as ipv4 from '../../wire/ipv4.ts';
 import * as ring from './ring.ts';
 
+/** Clocks further apart than reading the two takes were set, not read late. */
+const CLOCK_SET_MS = 20;
+
 export interface Tap {
   /** MODE as of this breath; ask `mode !== 0` before calling what follows. */
   mode: number;
@@ -24,12 +27,25 @@ export function createTap(bytes: Uint8Array, memory: SharedArrayBuffer, offset: 
   const times = new Float64Array(memory, offset, ring.RING_BYTES / 8);
   const tap: Tap = { mode: 0, refresh, packet, drop };
   let every = 1;
+  let dropsEvery = 1;
   let skipped = 0;
+  let skippedDrops = 0;
   let position = 0;
+  let origin = performance.timeOrigin;
 
   function refresh(): void {
+    const before = tap.mode;
     tap.mode = words[ring.MODE];
-    if (tap.mode !== 0) every = words[ring.EVERY];
+    if (tap.mode === 0) return;
+    every = words[ring.EVERY];
+    dropsEvery = words[ring.DROPS_EVERY];
+    if (before === 0) followClock();
+  }
+
+  /** The wall clock may have been set since this thread began; our own runs on as it was. */
+  function followClock(): void {
+    const now = Date.now() - performance.now();
+    if (Math.abs(now - origin) > CLOCK_SET_MS) origin = now;
   }
 
   function packet(at: number, length: number, peer: number, segment: number): void {
@@ -40,7 +56,9 @@ export function createTap(bytes: Uint8Array, memory: SharedArrayBuffer, offset: 
   }
 
   function drop(reason: number, at: number, length: number, peer: number): void {
-    if ((tap.mode & ring.MODE_DROPS) === 0 || !matches(at, length, peer)) return;
+    if ((tap.mode & ring.MODE_DROPS) === 0) return;
+    if (++skippedDrops < dropsEvery || !matches(at, length, peer)) return;
+    skippedDrops = 0;
     keep(reason, at, length, peer, 0);
   }
 
@@ -87,7 +105,7 @@ export function createTap(bytes: Uint8Array, memory: SharedArrayBuffer, offset: 
     words[word + ring.RECORD_REASON] = reason;
     words[word + ring.RECORD_PEER] = peer;
     words[word + ring.RECORD_SEGMENT] = segment;
-    times[(record + ring.RECORD_TIME_BYTES) >> 3] = performance.timeOrigin + performance.now();
+    times[(record + ring.RECORD_TIME_BYTES) >> 3] = origin + performance.now();
     const to = record + ring.RECORD_HEAD_BYTES;
     for (let i = 0; i < copied; i++) kept[to + i] = bytes[at + i];
     position = (position + size) | 0;

@@ -1,0 +1,135 @@
+import type { TappedPacket } from '../../dataplane/tap/reader.ts';
+import { describePacket, dropReason } from '../../watch/describe.ts';
+import type { PacketFilter } from '../../watch/filter.ts';
+import type { Listening, Watch } from '../../watch/watch.ts';
+import { LEAST_SNAP_LENGTH } from '../../watch/wish.ts';
+import { formatAddress4 } from '../../wire/address.ts';
+import { type CountersView, dropCounts, totals } from '../answer/totals.ts';
+import type { Outflow } from './outflow.ts';
+import { Allowance, nextEvery } from './pace.ts';
+import type { MonitorSummary, SeenPacket } from './schema.ts';
+
+export interface MonitorOrder {
+  readonly filter: PacketFilter;
+  /** Packets a second. */
+  readonly rate: number;
+  /** Ends after so many. */
+  readonly count: number;
+}
+
+/** Lines that a client may leave unread, with a reason a line at most some 500 bytes each. */
+export const MONITOR_WAITING_BYTES = 256 * 1024;
+const PACE_EVERY_MS = 250;
+const SUMMARY_EVERY_MS = 1_000;
+
+/** One client of /v1/monitor: packets as lines of JSON at a bounded rate, a summary a second. */
+export class Monitor {
+  private readonly order: MonitorOrder;
+  private readonly view: CountersView;
+  private readonly outflow: Outflow;
+  private readonly listening: Listening;
+  private readonly timers: readonly NodeJS.Timeout[];
+  private readonly allowance: Allowance;
+  private readonly atBegin: { readonly passed: number; readonly dropped: number };
+  private oneOf = { packets: 1, drops: 1 };
+  private arrived = { packets: 0, drops: 0 };
+  private shown = 0;
+  private leftOut = { byRate: 0, ringFull: 0, slowReader: 0 };
+
+  constructor(order: MonitorOrder, view: CountersView, watch: Watch, outflow: Outflow) {
+    this.order = order;
+    this.view = view;
+    this.outflow = outflow;
+    this.allowance = new Allowance(order.rate, performance.now());
+    this.atBegin = this.nodeTotals();
+    const { packets: every, drops: dropsEvery } = this.oneOf;
+    const wish = { filter: order.filter, snapLength: LEAST_SNAP_LENGTH + 32, every, dropsEvery };
+    this.listening = watch.listen(wish, {
+      packets: (batch) => this.show(batch),
+      lost: (count) => {
+        this.leftOut.ringFull += count;
+      },
+    });
+    outflow.begin();
+    this.timers = [
+      setInterval(() => this.keepPace(), PACE_EVERY_MS),
+      setInterval(() => this.outflow.write(this.summary(null)), SUMMARY_EVERY_MS),
+    ];
+  }
+
+  /** Releases the tap and says why it ends; may be called again. */
+  end(reason: MonitorSummary['ended']): void {
+    this.release();
+    this.outflow.end(this.summary(reason));
+  }
+
+  /** Releases the tap of a client that is gone. */
+  release(): void {
+    for (const timer of this.timers) clearInterval(timer);
+    this.listening.stop();
+  }
+
+  private show(batch: readonly TappedPacket[]): void {
+    const now = performance.now();
+    const lines: string[] = [];
+    const room = this.order.count - this.shown;
+    for (const packet of batch) {
+      const isDrop = packet.reason !== undefined;
+      this.arrived[isDrop ? 'drops' : 'packets'] += 1;
+      if (lines.length >= room) continue;
+      if (this.allowance.take(now, isDrop)) lines.push(`${JSON.stringify(seen(packet))}\n`);
+      else this.leftOut.byRate += 1;
+    }
+    if (lines.length === 0) return;
+    if (this.outflow.write(lines.join(''))) this.shown += lines.length;
+    else this.leftOut.slowReader += lines.length;
+    if (this.shown >= this.order.count) this.end('count');
+  }
+
+  private keepPace(): void {
+    const wanted = (this.order.rate * PACE_EVERY_MS) / 1000;
+    const next = (kind: 'packets' | 'drops') =>
+      nextEvery(this.oneOf[kind], this.arrived[kind], wanted);
+    this.oneOf = { packets: next('packets'), drops: next('drops') };
+    this.arrived = { packets: 0, drops: 0 };
+    this.listening.tune(this.oneOf.packets, this.oneOf.drops);
+  }
+
+  private nodeTotals(): { passed: number; dropped: number } {
+    const sample = totals(this.view, dropCounts(this.view));
+    const { txPackets, rxPackets, txDrops, rxDrops } = sample;
+    return { passed: txPackets + rxPackets, dropped: txDrops + rxDrops };
+  }
+
+  private summary(ended: MonitorSummary['ended']): string {
+    const now = this.nodeTotals();
+    const summary: MonitorSummary = {
+      kind: 'summary',
+      atSeconds: Date.now() / 1000,
+      ended,
+      shown: this.shown,
+      // Counters follow the packets a moment later, and so were behind at the begin.
+      passed: Math.max(0, now.passed - this.atBegin.passed),
+      dropped: Math.max(0, now.dropped - this.atBegin.dropped),
+      oneOf: this.oneOf,
+      leftOut: this.leftOut,
+    };
+    return `${JSON.stringify(summary)}\n`;
+  }
+}
+
+function seen(packet: TappedPacket): SeenPacket {
+  const reason = dropReason(packet);
+  return {
+    kind: 'packet',
+    atSeconds: packet.time / 1000,
+    direction: packet.direction,
+    worker: packet.worker,
+    peer: packet.peer === 0 ? null : formatAddress4(packet.peer),
+    length: packet.length,
+    segmentBytes: packet.segment === 0 ? null : packet.segment,
+    reason: reason?.label ?? null,
+    meaning: reason?.meaning ?? null,
+    ...describePacket(packet.bytes),
+  };
+}
