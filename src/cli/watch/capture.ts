@@ -17,9 +17,9 @@ const STDOUT = '-';
 /** What packets carry is nobody else's business. */
 const FILE_MODE = 0o600;
 
-const DESCRIPTION = `Writes the inner packets of a running weft as pcapng, with their direction, and in
-comments the peer and why a packet was dropped. Ends with Ctrl-C or at a bound. Packets that find
-no room on their way here are counted at the end and in the file; forwarding never waits.`;
+const DESCRIPTION = `Writes the inner packets of a running weft as pcapng, with their direction,
+and in comments the peer and why a packet was dropped. Ends with Ctrl-C or at a bound. Packets that
+find no room on their way here are counted at the end and in the file; forwarding never waits.`;
 
 const EXAMPLES = `Examples:
   weft capture -w cut.pcapng net 10.244.2.0/24 and tcp     then: tshark -r cut.pcapng

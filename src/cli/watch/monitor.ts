@@ -21,10 +21,10 @@ export const monitorCommand = lookCommand(
     name: 'monitor',
     summary: 'watch packets and drops go by, a few a second',
     description:
-      'Shows samples of the packets that a running weft carries, and those that it drops, with\n' +
-      `the reason. Ends after ${LOOK_SECONDS} s unless told otherwise. At most --rate a second are\n` +
-      'shown: under load weft looks at one of so many, and says of how many. Forwarding never\n' +
-      'waits.',
+      'Shows samples of the packets that a running weft carries, and those that it drops,\n' +
+      `with the reason. Ends after ${LOOK_SECONDS} s unless told otherwise. At most --rate a\n` +
+      'second are shown: under load weft looks at one of so many, and says of how many.\n' +
+      'Forwarding never waits.',
     examples: `  weft monitor                               ten seconds of what goes by
   weft monitor --drops --follow              every drop with its reason, until Ctrl-C
   weft monitor host 10.244.2.2 and tcp port 80
