@@ -4,8 +4,8 @@ import type { Topology } from '../test/support/topology.ts';
 import type { DemoBackend } from './backends.ts';
 
 /** Three columns and their gaps fit a terminal of 80 columns. */
-const COLUMN = 24;
-const GAP = '  ';
+const COLUMN = 26;
+const GAP = ' ';
 
 /** Lines of the drawing, as wide as there are nodes. */
 export function drawTopology(

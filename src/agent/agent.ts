@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { setTimeout as pause } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import type { Config } from '../config.ts';
 import type { NetworkConfig, NetworkReading } from '../lease/network.ts';
@@ -9,7 +10,7 @@ import { commandRunner } from '../linux/command.ts';
 import type { Route } from '../linux/route.ts';
 import type { Logger } from '../log.ts';
 import type { Prefix4 } from '../wire/address.ts';
-import type { BackendMaker, BackendStatus } from './backend/backend.ts';
+import { type BackendMaker, type BackendStatus, findMaker } from './backend/backend.ts';
 import { live, settledWithin } from './ending.ts';
 import { Fault } from './fault.ts';
 import type { FirewallStatus } from './firewall/firewall.ts';
@@ -24,6 +25,8 @@ import { createForDataplane, LeaseOnly, Udp } from './udp/backend.ts';
 import { Forwarder } from './udp/forwarder.ts';
 import { chooseUplink, type Uplink } from './uplink.ts';
 
+/** A network config that cannot be used is looked at again; somebody is at work on it. */
+const LOOK_AGAIN_MS = 2_000;
 /** A step of the stop that takes longer hangs; the process ends without it. */
 const STOP_STEP_MS = 8_000;
 
@@ -93,14 +96,42 @@ export class Agent implements Observed {
     const network = await awaitNetworkConfig(source, log, signal, { waiting });
     readiness.clear('config');
     const uplink = await chooseUplink(run, config);
-    await this.join(network, uplink);
+    await this.join(network, () => this.uplink ?? uplink);
     const changed = (moved: Uplink) => this.member?.move(moved);
     this.watch = watchUplink({ run, wishes: config, uplink, readiness, log, changed });
     readiness.clear('start');
   }
 
-  private async join(network: NetworkConfig, uplink: Uplink): Promise<void> {
+  /** A config that is well-formed and still cannot be used is waited out, like a bad one. */
+  private async join(first: NetworkConfig, uplink: () => Uplink): Promise<void> {
+    const { readiness, log } = this;
+    for (let network = first; ; ) {
+      try {
+        await this.enter(network, uplink());
+        readiness.clear('config');
+        return;
+      } catch (error) {
+        if (!(error instanceof Fault) || error.kind !== 'configuration') throw error;
+        const sentence = `the network config cannot be used: ${error.message}`;
+        if (readiness.set('config', sentence)) log.error(`${sentence}; waiting for another`);
+        await this.member?.stop();
+        network = await this.anotherConfig(network);
+      }
+    }
+  }
+
+  private async anotherConfig(refused: NetworkConfig): Promise<NetworkConfig> {
+    for (;;) {
+      await pause(LOOK_AGAIN_MS, undefined, { signal: this.ending.signal });
+      const reading = await this.source.config!();
+      if (reading.kind !== 'config' || isDeepStrictEqual(reading.config, refused)) continue;
+      return reading.config;
+    }
+  }
+
+  private async enter(network: NetworkConfig, uplink: Uplink): Promise<void> {
     const { config, source, registry, makers, run, readiness, log } = this;
+    this.member = undefined;
     const previous = await readPrevious(config.subnetFile);
     const fail = (error: Error) => this.fail(error);
     const rest = { config, source, registry, makers, run, readiness, log, fail };
@@ -114,15 +145,27 @@ export class Agent implements Observed {
     const reading = await source.config!();
     const member = this.member!;
     if (ending.signal.aborted) return;
-    if (reading.kind !== 'config') {
-      log.error(`SIGHUP: ${explain(reading)}; the network config in force stays`);
+    const refusal = this.refuse(reading);
+    if (refusal !== '' || reading.kind !== 'config') {
+      log.error(`SIGHUP: ${refusal}; the network config in force stays`);
     } else if (isDeepStrictEqual(reading.config, member.network)) {
       log.info('SIGHUP: the network config is the same; looking at firewall and backend');
       member.look();
     } else {
       log.info('SIGHUP: the network config is another: taking it over');
       await member.stop();
-      if (!ending.signal.aborted) await this.join(reading.config, this.watch!.uplink);
+      if (!ending.signal.aborted) await this.join(reading.config, () => this.watch!.uplink);
+    }
+  }
+
+  /** What is wrong with a config at the first glance, or the empty string. */
+  private refuse(reading: NetworkReading): string {
+    if (reading.kind !== 'config') return explain(reading);
+    try {
+      findMaker(reading.config.backend.type, this.makers);
+      return '';
+    } catch (error) {
+      return (error as Error).message;
     }
   }
 

@@ -62,13 +62,19 @@ describe('a node that runs weft run', () => {
     await ready(weft);
   });
 
-  test('an unknown backend ends it with 2 and the names of those there are', async () => {
-    await cluster.configure({ Type: 'ipip' });
-    const weft = cluster.launch(cluster.nodes[0]!);
-    const { code } = await weft.process.wait(10_000);
-    assert.equal(code, 2, weft.process.describe());
-    assert.match(weft.process.stderr, /'ipip'.*vxlan.*udp/);
-  });
+  for (const [what, backend, reason] of [
+    ['a backend that there is not', { Type: 'ipip' }, /'ipip' .*vxlan.*udp/],
+    ['a port that there is not', { Type: 'udp', Port: 70_000 }, /Backend udp .*Port/],
+  ] as const) {
+    test(`${what} is named, and waited out`, async () => {
+      await cluster.configure(backend);
+      const weft = cluster.launch(cluster.nodes[0]!);
+      await waitUntilNotReady(weft, reason);
+      await cluster.configure();
+      await ready(weft);
+      assert.match(linksOf(weft.space), /flannel0/);
+    });
+  }
 
   test('etcd is away: forwarding goes on, ready, and follows again when it is back', async () => {
     const [weft, other] = await cluster.startAll();
@@ -147,6 +153,9 @@ describe('a node that runs weft run', () => {
     await cluster.etcd.put(`${PREFIX}/config`, '{"Network": "nonsense"}');
     weft!.process.child.kill('SIGHUP');
     await weft!.process.waitForOutput(/cannot be used.*in force stays/);
+    await cluster.configure({ Type: 'ipip' });
+    weft!.process.child.kill('SIGHUP');
+    await weft!.process.waitForOutput(/'ipip'.*in force stays/);
     assert.ok(pings(podOf(weft!).namespace, podOf(other!).address));
     await cluster.configure({ Type: 'udp', Port: 8299 });
     for (const each of wefts) each.process.child.kill('SIGHUP');

@@ -109,12 +109,19 @@ export async function createBackend(
   context: BackendContext,
   more: Readonly<Record<string, BackendMaker>> = {},
 ): Promise<Backend> {
+  const maker = findMaker(type, more);
+  requireUse(context.uplink);
+  return maker(context);
+}
+
+/** @throws Fault for an unknown name, naming the known ones */
+export function findMaker(
+  type: string,
+  more: Readonly<Record<string, BackendMaker>>,
+): BackendMaker {
   const makers = new Map([...Object.entries(MAKERS), ...Object.entries(more)]);
   const maker = makers.get(type);
-  if (maker !== undefined) {
-    requireUse(context.uplink);
-    return maker(context);
-  }
+  if (maker !== undefined) return maker;
   throw new Fault(
     'configuration',
     `Backend Type '${type}' of the network config is not one of ${[...makers.keys()].join(', ')}`,
