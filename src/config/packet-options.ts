@@ -28,7 +28,7 @@ export const PACKET_OPTIONS = {
     shown: 'all=on, as far as the kernel can',
   }),
   txPorts: packet('--tx-ports <count>', values.integer(1, 16), 1, {
-    help: 'source ports of each worker; more than 1 spreads flows over links and queues on the way',
+    help: 'source ports to send from; more than 1 spreads flows over links and queues on the way',
   }),
   dscp: packet('--dscp <value>', values.dscp, 0, {
     help: 'DSCP of outer packets: 0 to 63, or inherit from the inner packet',

@@ -37,7 +37,7 @@ export interface PumpTask {
   readonly timeToLive: TimeToLiveMode;
   /** Features switched off by the operator. */
   readonly disabled: readonly Feature[];
-  /** Sending sockets of this worker; above 1 they get source ports of their own. */
+  /** Source ports of the node; above 1 they are others than the well-known one. */
   readonly txPorts: number;
   /** Outer DSCP: -1 copies the inner one, else 0 to 63. */
   readonly dscp: number;
@@ -59,7 +59,13 @@ export interface PumpEnd {
 
 /** Written by main: 1 asks every pump to end. */
 export const STOP = 0;
-const PUMP_SLOTS = 8;
+/**
+ * Sockets that every out pump sends by where there is more than one source port; -1 before. The
+ * first out pump opens them, and main closes them in the end.
+ */
+export const LANES = 8;
+export const MOST_LANES = 16;
+const PUMP_SLOTS = LANES + MOST_LANES;
 const PUMP_STRIDE = 16;
 
 /** Written by the pump: 0 starting, 1 has its descriptor, 2 ended. */

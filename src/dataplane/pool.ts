@@ -68,10 +68,7 @@ export function startPool(options: PoolOptions): Pool {
     taps: new SharedArrayBuffer(pumps * RING_BYTES),
   };
   const control = new Int32Array(shared.control);
-  for (let pump = 0; pump < pumps; pump++) {
-    control[messages.pumpSlot(pump, messages.PUMP_WAKE)] = -1;
-    control[messages.pumpSlot(pump, messages.PUMP_QUEUE)] = -1;
-  }
+  for (const slot of descriptorSlots(pumps)) control[slot] = -1;
   const publication = createPublication(pumps, tableWords);
   const piscina = new Piscina({
     filename: new URL('./worker.js', import.meta.url).href,
@@ -182,12 +179,18 @@ function requestStop(control: Int32Array, pumps: number): void {
  * may meet a number that the kernel has given to something else.
  */
 function closeShared(control: Int32Array, pumps: number): void {
-  for (let pump = 0; pump < pumps; pump++) {
-    for (const name of [messages.PUMP_WAKE, messages.PUMP_QUEUE]) {
-      const fd = Atomics.exchange(control, messages.pumpSlot(pump, name), -1);
-      if (fd >= 0) closeSync(fd);
-    }
+  for (const slot of descriptorSlots(pumps)) {
+    const fd = Atomics.exchange(control, slot, -1);
+    if (fd >= 0) closeSync(fd);
   }
+}
+
+function descriptorSlots(pumps: number): number[] {
+  const lanes = Array.from({ length: messages.MOST_LANES }, (_, lane) => messages.LANES + lane);
+  const own = Array.from({ length: pumps }, (_, pump) =>
+    [messages.PUMP_WAKE, messages.PUMP_QUEUE].map((name) => messages.pumpSlot(pump, name)),
+  );
+  return [...lanes, ...own.flat()];
 }
 
 async function whenReady(

@@ -19,6 +19,8 @@ export interface PumpSetup {
   lend(fd: number): void;
   /** The other pump's descriptor, waited for; -1 if it will not come. */
   borrow(): number;
+  /** The node's socket of this lane: opened by the first out pump, waited for; -1 as above. */
+  lane(lane: number, open: () => number): number;
   /** Stores one of the PUMP_* slots of messages.ts. */
   report(slot: number, value: number): void;
 }

@@ -81,13 +81,14 @@ function live(
     tap: (bytes) => createTap(bytes, task.taps, number * RING_BYTES),
     wake,
     opened,
-    lend(fd: number): void {
-      // From here on two pumps use it: main closes it once both are gone.
-      opened.splice(opened.indexOf(fd), 1);
-      Atomics.store(control, messages.pumpSlot(number, messages.PUMP_QUEUE), fd);
-      Atomics.notify(control, messages.pumpSlot(number, messages.PUMP_QUEUE));
+    lend: (fd) => publish(control, messages.pumpSlot(number, messages.PUMP_QUEUE), fd, opened),
+    borrow: () => borrow(control, messages.pumpSlot(twin, messages.PUMP_QUEUE), twin),
+    lane(lane, open) {
+      const first = messages.pumpNumber('tx', 0, task.workers);
+      const slot = messages.LANES + lane;
+      if (number === first) publish(control, slot, open(), opened);
+      return borrow(control, slot, first);
     },
-    borrow: (): number => borrow(control, twin),
     report(name: number, value: number): void {
       Atomics.store(control, messages.pumpSlot(number, name), value);
     },
@@ -101,15 +102,21 @@ function live(
   return runPump(made.pump, wait, state);
 }
 
-/** The other pump's descriptor; -1 if it ended or all are told to stop before it had one. */
-function borrow(control: Int32Array, twin: number): number {
-  const slot = messages.pumpSlot(twin, messages.PUMP_QUEUE);
+/** From here on several pumps use it: main closes it once all are gone. */
+function publish(control: Int32Array, slot: number, fd: number, opened: number[]): void {
+  opened.splice(opened.indexOf(fd), 1);
+  Atomics.store(control, slot, fd);
+  Atomics.notify(control, slot);
+}
+
+/** What a pump published; -1 if it ended or all are told to stop before it had one. */
+function borrow(control: Int32Array, slot: number, owner: number): number {
   for (;;) {
     if (Atomics.load(control, messages.STOP) !== 0) return -1;
-    const state = Atomics.load(control, messages.pumpSlot(twin, messages.PUMP_STATE));
-    if (state === messages.STATE_ENDED) return -1;
     const fd = Atomics.load(control, slot);
     if (fd >= 0) return fd;
+    const state = Atomics.load(control, messages.pumpSlot(owner, messages.PUMP_STATE));
+    if (state === messages.STATE_ENDED) return -1;
     Atomics.wait(control, slot, -1, PATIENCE_MS);
   }
 }

@@ -43,6 +43,8 @@ export function createOutPump(setup: PumpSetup): BuiltPump | undefined {
   const socket = setup.borrow();
   if (socket < 0) return undefined;
   setup.report(PUMP_SOCKET_BUFFER, sizeBuffer(socket, 'send', SEND_BUFFER_BYTES));
+  const sockets = openLanes(setup, socket);
+  if (sockets.includes(-1)) return undefined;
   const fragmenting = openSocket(task.bindAddress, 0);
   opened.push(fragmenting);
   setOption(fragmenting, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT);
@@ -62,7 +64,7 @@ export function createOutPump(setup: PumpSetup): BuiltPump | undefined {
     answer,
     port: task.port,
     bindAddress: task.bindAddress,
-    sockets: openLanes(setup, socket),
+    sockets,
     fragmenting,
     wake: setup.wake,
     limits: { datagrams: ladder.has('udp_gso') ? runDatagrams() : 1 },
@@ -91,18 +93,22 @@ export function createOutPump(setup: PumpSetup): BuiltPump | undefined {
 /**
  * The sockets that datagrams leave by. One: the in pump's, so that they come from the well-known
  * port as flannel's do. More: a free source port each, which nobody ever reads, for peers answer to
- * the well-known port; their receive buffers are as small as the kernel allows.
+ * the well-known port; their receive buffers are as small as the kernel allows. All workers send by
+ * the same: a flow that the kernel moves to another queue of the TUN keeps its source port, so it
+ * meets the same socket of the peer and comes back to the same queue here. With ports of their own
+ * two nodes sent some flows round the queues for ever, and segments overtook each other.
  */
 function openLanes(setup: PumpSetup, shared: number): Int32Array {
   const { txPorts, bindAddress } = setup.task;
   if (txPorts === 1) return Int32Array.of(shared);
-  return Int32Array.from({ length: txPorts }, () => {
+  const open = (): number => {
     const fd = openSocket(bindAddress, 0);
     setup.opened.push(fd);
     sizeBuffer(fd, 'send', SEND_BUFFER_BYTES);
     sizeBuffer(fd, 'receive', 0);
     return fd;
-  });
+  };
+  return Int32Array.from({ length: txPorts }, (_, lane) => setup.lane(lane, open));
 }
 
 interface Parts {
