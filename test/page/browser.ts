@@ -39,6 +39,8 @@ export async function openWindow(namespace?: string): Promise<Window> {
         viewport: { width, height: 900 },
         colorScheme: dark ? 'dark' : 'light',
       });
+      // A browser that shares two cores with everything else may take its time.
+      page.setDefaultTimeout(90_000);
       page.on('pageerror', (error) => complaints.push(error.message));
       page.on('console', (message) => {
         if (message.type() === 'error') complaints.push(message.text());
