@@ -3,6 +3,8 @@
  * holds nothing but a network config, starts `weft run` on every node, has the CNI plugins make a
  * pod on each, sends traffic, and shows what happened. Exit code 0 says that all of it came out as
  * it should. NODES=2 to 4; BACKEND=udp, vxlan or host-gw; KEEP=1 to leave it up until Ctrl-C.
+ * FAULT=mtu, firewall, duplicate or dead builds that fault in, and then exit code 0 says that weft
+ * named it.
  */
 import { Cluster, PREFIX } from '../test/support/cluster.ts';
 import { addPod, type CniPod } from '../test/support/cni.ts';
@@ -12,6 +14,8 @@ import type { Topology } from '../test/support/topology.ts';
 import { type DemoBackend, readBackend } from './backends.ts';
 import { compareCounters } from './counters.ts';
 import { drawTopology } from './drawing.ts';
+import { type DemoFault, readFault } from './faults.ts';
+import { findFault, startFaulty, typedLooks } from './find-fault.ts';
 import { createScreen, type Outcome, type Screen } from './screen.ts';
 import * as traffic from './traffic.ts';
 
@@ -25,9 +29,11 @@ interface Wishes {
   readonly nodes: number;
   readonly backend: DemoBackend;
   readonly keep: boolean;
+  readonly fault: DemoFault | undefined;
 }
 
-async function demo(screen: Screen, { nodes, backend, keep }: Wishes): Promise<boolean> {
+async function demo(screen: Screen, wishes: Wishes): Promise<boolean> {
+  const { nodes, backend, keep, fault } = wishes;
   const outcomes: Outcome[] = [];
   let cluster: Cluster | undefined;
   let wefts: Weft[] = [];
@@ -41,16 +47,20 @@ async function demo(screen: Screen, { nodes, backend, keep }: Wishes): Promise<b
     const value = { Network: '10.244.0.0/16', Backend: backend.config };
     const title = `${PREFIX}/config ← ${JSON.stringify(value)}`;
     await screen.step(title, () => etcd.put(`${PREFIX}/config`, JSON.stringify(value)));
-    wefts = await startNodes(screen, cluster);
+    wefts = await startNodes(screen, cluster, fault);
     const pods = await makePods(screen, cluster);
     screen.lines(['', ...drawTopology(topology, pods, backend, etcd.endpoints[0]!)]);
-    outcomes.push(...(await sendTraffic(screen, pods, UNDERLAY_MTU - backend.overhead)));
-    outcomes.push(await reachOutside(screen, pods[0]!, topology));
-    if (backend.device === 'flannel0') {
-      screen.heading('Counters');
-      screen.table(compareCounters(wefts));
+    if (fault !== undefined) {
+      outcomes.push(...(await findFault(screen, fault, { cluster, wefts, pods })));
+    } else {
+      outcomes.push(...(await sendTraffic(screen, pods, UNDERLAY_MTU - backend.overhead)));
+      outcomes.push(await reachOutside(screen, pods[0]!, topology));
+      if (backend.device === 'flannel0') {
+        screen.heading('Counters');
+        screen.table(compareCounters(wefts));
+      }
     }
-    if (keep) await hold(screen, topology, pods, backend);
+    if (keep) await hold(screen, topology, pods, wishes);
   } catch (error) {
     for (const weft of wefts) showLog(screen, weft);
     throw error;
@@ -64,11 +74,16 @@ async function demo(screen: Screen, { nodes, backend, keep }: Wishes): Promise<b
   return outcomes.every(({ good }) => good);
 }
 
-async function startNodes(screen: Screen, cluster: Cluster): Promise<Weft[]> {
+async function startNodes(
+  screen: Screen,
+  cluster: Cluster,
+  fault: DemoFault | undefined,
+): Promise<Weft[]> {
   const started = performance.now();
+  const args = ['run', '--ip-masq'];
   const wefts = await screen.step(
     'weft run on every node',
-    () => cluster.startAll(['run', '--ip-masq']),
+    () => (fault === undefined ? cluster.startAll(args) : startFaulty(cluster, fault, args)),
     () => `ready after ${Math.round(performance.now() - started)} ms`,
   );
   // They are stopped by us, who look at how they end.
@@ -125,12 +140,13 @@ async function hold(
   screen: Screen,
   topology: Topology,
   [one, other]: readonly CniPod[],
-  { device, filter }: DemoBackend,
+  { backend: { device, filter }, fault }: Wishes,
 ): Promise<void> {
   const node = one!.node.namespace;
   const enter = (namespace: string) => `ip netns exec ${namespace}`;
   screen.heading('Up until Ctrl-C. Try, in another terminal:');
   screen.lines([
+    ...(fault === undefined ? [] : typedLooks(fault, topology.nodes)),
     `${enter(one!.namespace)} ping ${other!.address}`,
     `${enter(node)} tcpdump -ni ${device === '' ? 'cni0' : device}`,
     `${enter(node)} tcpdump -ni eth0 ${filter}`,
@@ -153,7 +169,9 @@ function showLog(screen: Screen, weft: Weft): void {
   screen.lines(weft.process.describe().trimEnd().split('\n').slice(-LOG_LINES));
 }
 
-async function stopNodes(screen: Screen, wefts: readonly Weft[]): Promise<Outcome[]> {
+async function stopNodes(screen: Screen, all: readonly Weft[]): Promise<Outcome[]> {
+  // A fault may have ended some already.
+  const wefts = all.filter((weft) => weft.process.end === undefined);
   if (wefts.length === 0) return [];
   const stop = async (): Promise<Outcome> => {
     const what = 'weft stops when asked';
@@ -206,7 +224,12 @@ const screen = createScreen(process.stdout, process.env);
 try {
   const keep = (process.env.KEEP ?? '') !== '' && process.env.KEEP !== '0';
   const backend = readBackend(process.env.BACKEND || 'udp');
-  const good = await demo(screen, { nodes: readNodes(process.env.NODES), backend, keep });
+  const fault = readFault(process.env.FAULT ?? '');
+  if (fault !== undefined && backend.device !== 'flannel0') {
+    throw new Error('FAULT is for BACKEND=udp: weft moves no packets of the others');
+  }
+  const nodes = readNodes(process.env.NODES);
+  const good = await demo(screen, { nodes, backend, keep, fault });
   process.exitCode = good ? 0 : 1;
 } catch (error) {
   screen.lines(['', screen.paint('red', `The demo failed: ${(error as Error).message}`)]);

@@ -69,11 +69,9 @@ async function ask(subject: Subject, peer: Peer): Promise<Finding> {
 }
 
 /** Who is silent: the host, its weft, or something on the way that drops UDP. */
-async function explainSilence(
-  { run, port }: Subject,
-  { publicAddress }: Peer,
-  name: string,
-): Promise<Finding> {
+async function explainSilence(subject: Subject, peer: Peer, name: string): Promise<Finding> {
+  const { run, port } = subject;
+  const { publicAddress } = peer;
   const why = 'its pods and ours do not reach each other';
   if (await isRefused(publicAddress, port)) {
     const cure = `on ${publicAddress}: is weft running? does a firewall reject UDP ${port}?`;
@@ -86,6 +84,18 @@ async function explainSilence(
       `on ${publicAddress}: weft doctor; tcpdump -ni any udp port ${port}; weft status (drops)`,
     );
   }
-  const cure = `ping ${publicAddress}; is the node up, or its PublicIP wrong?`;
-  return wrong(`${name} does not answer at all`, why, cure);
+  return wrong(
+    `${name} does not answer at all`,
+    `${why}: the node is dead or cut off, and stays a peer while its lease lives`,
+    `ping ${publicAddress}; is the node up, its PublicIP right? If it is gone for good: ` +
+      removalOf(subject, peer),
+  );
+}
+
+/** How the lease of a node that does not come back is taken away. */
+function removalOf({ options }: Subject, { subnet }: Peer): string {
+  const file = options.get('leases');
+  const key = subnet.replace('/', '-');
+  if (file) return `take ${key} out of ${file}`;
+  return `etcdctl del ${options.get('etcd-prefix') ?? '/coreos.com/network'}/subnets/${key}`;
 }
