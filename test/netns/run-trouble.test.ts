@@ -131,6 +131,21 @@ describe('a node that runs weft run', () => {
     assert.match(attempt(show).stdout, new RegExp(`inet ${base.replaceAll('.', '\\.')}/32`));
   });
 
+  test('no subnet is left for it: nothing is forwarded until one comes free', async () => {
+    await cluster.configure(undefined, { SubnetMin: '10.244.1.0', SubnetMax: '10.244.2.0' });
+    const [weft, other] = await cluster.startAll();
+    await waitForPing(podOf(weft!).namespace, podOf(other!).address);
+    const key = `${SUBNETS}/${weft!.space.subnetKey}`;
+    await cluster.etcd.put(key, '{"PublicIP":"192.0.2.77","PublicIPv6":null}');
+    await waitUntilNotReady(weft!, /no free subnet|no subnet|lease/);
+    await waitFor('the device to go', () => !linksOf(weft!.space).includes('flannel0'));
+    assert.equal(pings(podOf(weft!).namespace, podOf(other!).address), false);
+    assert.equal(weft!.metrics().sum('weft_own_lease_held'), 0);
+    await cluster.etcd.delete(key);
+    await ready(weft!);
+    await waitForPing(podOf(weft!).namespace, podOf(other!).address);
+  });
+
   test('the address of its interface changes: published, and peers follow', async () => {
     const [weft, other] = await cluster.startAll();
     await waitForPing(podOf(weft!).namespace, podOf(other!).address);

@@ -83,6 +83,21 @@ describe('weft run in place of flanneld', () => {
     });
   }
 
+  test("takes flanneld's command line as it is", async () => {
+    const flags = [
+      '-ip-masq=true',
+      '-v=2',
+      '-ip-blackhole-route',
+      '-subnet-lease-renew-margin',
+      '30',
+    ];
+    const weft = await cluster.start(cluster.nodes[0]!, ['run', ...flags]);
+    assert.match(weft.process.stdout, /--v=2 has no effect/);
+    const routes = run(['ip', '-n', weft.space.namespace, 'route', 'show', 'type', 'blackhole']);
+    assert.match(routes, /^blackhole 10\.244\.1\.0\/24 metric 4096/m);
+    assert.match(readFileSync(weft.space.subnetFile, 'utf8'), /FLANNEL_IPMASQ=true\n/);
+  });
+
   test("answers where flannel's health is looked for, and tells its lease in metrics", async () => {
     const [weft] = await cluster.startAll(['run', '--healthz-port', '8081']);
     const { namespace } = weft!.space;
