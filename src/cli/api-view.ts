@@ -1,3 +1,4 @@
+import type { PathMtuWatch } from '../agent/node/path-mtu.ts';
 import type { Observed } from '../agent/observed.ts';
 import type { ApiView, PeerView } from '../api/view.ts';
 import type { DescribedOption } from '../config/describe.ts';
@@ -14,6 +15,7 @@ export interface ViewParts {
   readonly config: Config;
   readonly options: readonly DescribedOption[];
   readonly probe: OverlayProbe;
+  readonly pathMtus: PathMtuWatch;
 }
 
 /** The node as the API sees it: live, in plain values and text. */
@@ -39,7 +41,7 @@ export function apiView(node: Observed, parts: ViewParts): ApiView {
     leaseStatus: () => node.leaseStatus(),
     leaseCounts: () => node.leaseCounts(),
     refusals: (limit) => node.peers?.refusals(limit) ?? [],
-    peers: () => peers(node, parts.probe),
+    peers: () => peers(node, parts),
     probeOff: () => parts.probe.off(),
     notReady: () => node.notReady(),
     route: (destination) => node.route(destination),
@@ -54,14 +56,17 @@ function device({ forwarder }: Observed): ReturnType<ApiView['device']> {
   return { name: made.name, mtu: made.mtu, up: forwarder.deviceUp, address };
 }
 
-function underlay(
-  { uplink, forwarder }: Observed,
-  { port }: Config,
-): ReturnType<ApiView['underlay']> {
+/** The forwarder follows changes of it. */
+function underlayMtuOf({ uplink, forwarder }: Observed): number | undefined {
+  return forwarder?.mtu.underlay || uplink?.mtu;
+}
+
+function underlay(node: Observed, { port }: Config): ReturnType<ApiView['underlay']> {
+  const { uplink, forwarder } = node;
   if (uplink === undefined) return null;
   return {
     name: uplink.name,
-    mtu: forwarder?.mtu.underlay || uplink.mtu,
+    mtu: underlayMtuOf(node) ?? uplink.mtu,
     address: formatAddress4(uplink.address),
     publicAddress: formatAddress4(uplink.publicAddress),
     port: forwarder?.port ?? port,
@@ -87,15 +92,20 @@ export function probeTargets({ peers }: Observed): Target[] {
   });
 }
 
-function peers({ peers, forwarder }: Observed, probe: OverlayProbe): PeerView[] {
+function peers(node: Observed, { probe, pathMtus }: ViewParts): PeerView[] {
+  const { peers, forwarder } = node;
+  const underlayMtu = underlayMtuOf(node);
   return (peers?.leases() ?? []).map(({ subnet: prefix, publicAddress, backendType }) => {
     const subnet = formatPrefix4(prefix);
     const probed = probe.of(subnet);
+    const address = formatAddress4(publicAddress);
+    const pathMtu = pathMtus.of(address, underlayMtu);
     return {
       subnet,
-      publicAddress: formatAddress4(publicAddress),
+      publicAddress: address,
       backendType,
       ...trafficOf(forwarder?.traffic(publicAddress)),
+      ...(pathMtu === undefined ? {} : { pathMtu }),
       ...(probed === undefined ? {} : { probe: probed }),
     };
   });

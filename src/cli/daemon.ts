@@ -1,3 +1,4 @@
+import { watchPathMtus } from '../agent/node/path-mtu.ts';
 import type { Observed } from '../agent/observed.ts';
 import { type Api, createApi } from '../api/router.ts';
 import { serveSocket } from '../api/server.ts';
@@ -5,6 +6,7 @@ import { createStreams } from '../api/stream/serve.ts';
 import type { DescribedOption } from '../config/describe.ts';
 import type { Daemon } from '../config/options.ts';
 import type { Config } from '../config.ts';
+import { commandRunner } from '../linux/command.ts';
 import { createLog, type Logger } from '../log.ts';
 import { serveHttp } from '../observe/http.ts';
 import { createMetrics, type MetricsOptions } from '../observe/metrics.ts';
@@ -92,7 +94,9 @@ async function listen(
     targets: () => probeTargets(node),
     log,
   });
-  const view = apiView(node, { command, version: build.version, config, options, probe });
+  const pathMtus = watchPathMtus({ run: commandRunner(), log });
+  const shown = { command, version: build.version, config, options, probe, pathMtus };
+  const view = apiView(node, shown);
   const peers = { limit: config.metricsPeers, read: view.peers };
   const metrics = createMetrics({ view: node, ...parts, build, logWriteErrors, peers });
   const api = createApi(view);
@@ -105,8 +109,8 @@ async function listen(
     notReady: () => node.notReady(),
     mounted: [api.handle, serveFiles(PAGE_FOLDER)],
   };
-  const stops = [probe.close.bind(probe), metrics.stop, api.stop, streams.stop];
-  const open: { close(): void }[] = stops.map((close) => ({ close }));
+  const stops = [metrics.stop, api.stop, streams.stop];
+  const open: { close(): void }[] = [probe, pathMtus, ...stops.map((close) => ({ close }))];
   const onSocket: Api['handle'] = (request, response) =>
     streams.handle(request, response) || api.handle(request, response);
   const close = () => {

@@ -69,6 +69,23 @@ export async function lookUpRoute(run: Run, address: string): Promise<Route | un
   return rows.map(readRoute)[0];
 }
 
+/**
+ * Path MTUs in bytes that the kernel has learned, by destination: the exceptions of all routes in
+ * one dump (ip-route(8), `show cache`). They run out after `net.ipv4.route.mtu_expires`.
+ */
+export async function listPathMtus(run: Run): Promise<ReadonlyMap<string, number>> {
+  const rows = await ipJson<RouteRow>(run, ['-4', 'route', 'show', 'table', 'cache']);
+  const learned = new Map<string, number>();
+  for (const row of rows) {
+    // Redirects are exceptions too.
+    const { mtu } = mtuOf(row);
+    if (mtu === undefined) continue;
+    // An address may have one on each of several next hops: what passes on all of them counts.
+    learned.set(row.dst, Math.min(mtu, learned.get(row.dst) ?? mtu));
+  }
+  return learned;
+}
+
 function readRoute(row: RouteRow): Route {
   // A multipath route names its devices one level down; the first stands for all.
   const hop = row.dev === undefined ? (row.nexthops?.[0] ?? {}) : row;

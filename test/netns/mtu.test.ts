@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import test, { after, before, describe } from 'node:test';
 import { iperf } from '../support/iperf.ts';
-import { startAll, type Weft, writeLeases } from '../support/node.ts';
+import { ask, startAll, type Weft, writeLeases } from '../support/node.ts';
 import { attempt, run } from '../support/process.ts';
 import { buildTopology, inside, type Topology } from '../support/topology.ts';
 import { waitFor } from '../support/waitfor.ts';
@@ -13,6 +13,7 @@ const OUTER = 28;
 /** IPv4 and ICMP headers: what ping's -s does not count. */
 const PING = 28;
 const INTERVALS_PER_SECOND = 10;
+const OPTIONS = ['--workers', '1', '--metrics-peers', '10'];
 
 describe('path MTU', () => {
   let topology: Topology;
@@ -20,7 +21,7 @@ describe('path MTU', () => {
 
   before(async () => {
     topology = buildTopology({ routed: true });
-    wefts = await startAll(topology, ['--leases', writeLeases(topology), '--workers', '1']);
+    wefts = await startAll(topology, ['--leases', writeLeases(topology), ...OPTIONS]);
   });
 
   after(async () => {
@@ -33,6 +34,15 @@ describe('path MTU', () => {
     const size = ['-s', String(packet - PING), '-M', discovery];
     return attempt(inside(from!.namespace, ['ping', '-c1', '-W2', ...size, to!.address]));
   }
+
+  /** What weft on the first node says of the way to the second. */
+  function shownPathMtu(): number | null {
+    return JSON.parse(ask(topology.nodes[0]!, 'peers', '-o', 'json').stdout).peers[0].pathMtu;
+  }
+
+  test('a path of which nothing is known is shown with the MTU of the underlay', async () => {
+    await waitFor('the path MTU', () => shownPathMtu() === 1500);
+  });
 
   test('1472 bytes pass with DF and 1473 do not', () => {
     assert.equal(ping(1472, 'do').status, 0);
@@ -82,6 +92,13 @@ describe('path MTU', () => {
     const refused = ping(SHRUNK - OUTER + 1, 'do');
     assert.notEqual(refused.status, 0);
     assert.match(refused.stdout + refused.stderr, new RegExp(`mtu ?= ?${SHRUNK - OUTER}`));
+  });
+
+  test('weft peers and the metric of the peer show it', async () => {
+    await waitFor('the path MTU', () => shownPathMtu() === SHRUNK, { every: 200 });
+    assert.equal(wefts[0]!.metrics().sum('weft_peer_path_mtu_bytes'), SHRUNK);
+    const [, row] = ask(topology.nodes[0]!, 'peers').stdout.split('\n');
+    assert.match(row!, /^10\.244\.2\.0\/24 .* 1400 /);
   });
 
   test('without DF the whole MTU still passes, in outer fragments', async () => {
