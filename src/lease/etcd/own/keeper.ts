@@ -228,9 +228,22 @@ export class EtcdKeeper implements LeaseKeeper {
       const isOver = holding.isOver(performance.now());
       this.#lose(holding, isOver ? 'it ran out' : 'its key was deleted');
     } else if (this.#take(holding, found, revision) && found.lease !== held.leaseId) {
-      const kind = found.lease === FOR_EVER ? 'as a reservation' : 'with an etcd lease of theirs';
-      this.#log.info({ key: held.lease.key }, `somebody wrote the key of this node anew, ${kind}`);
+      this.#tellOther(held, found.lease);
     }
+  }
+
+  /** The key still names this node, but somebody else wrote it with another etcd lease. */
+  #tellOther({ lease: { key }, leaseId }: Held, now: string): void {
+    if (now === FOR_EVER || leaseId === FOR_EVER) {
+      const made = now === FOR_EVER ? 'a reservation' : 'a lease that runs out';
+      this.#log.info({ key }, `somebody made the key of this node ${made}`);
+      return;
+    }
+    this.#log.warn(
+      { key },
+      'another agent keeps the key of this node, too: is a second one running here, or is its ' +
+        'PublicIP given to two nodes?',
+    );
   }
 
   /** Takes over what the key says now; false, and the lease is lost, if it names another node. */

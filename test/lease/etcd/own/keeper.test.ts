@@ -239,6 +239,15 @@ describe('the lease of a node in etcd', () => {
     assert.deepEqual(tenant.events, [`held ${subnet}`]);
   });
 
+  test('a node whose PublicIP another takes for its own says so', async () => {
+    const tenant = move();
+    const subnet = await tenant.holds();
+    assert.equal(await move().holds(), subnet);
+    await waitFor('a warning', () => tenant.book.warnings().length > 0);
+    assert.match(tenant.book.warnings().join('|'), /^another agent keeps the key of .* nodes\?$/);
+    assert.deepEqual(tenant.events, [`held ${subnet}`]);
+  });
+
   test('a lease deleted is told, and taken again without leaving the process', async () => {
     const tenant = move();
     const subnet = await tenant.holds();
