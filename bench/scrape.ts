@@ -20,8 +20,8 @@ const WARM_UP = 50;
 export async function measureScrape(peers: number, rounds: number): Promise<ScrapeCost> {
   const metrics = metricsOf({ workers: 4, peers });
   const server = await serveHttp({
-    ...{ host: '127.0.0.1', port: 0, contentType: metrics.contentType },
-    ...{ metrics: () => metrics.text(), unhealthy: () => [], notReady: () => [] },
+    ...{ host: '127.0.0.1', port: 0, unhealthy: () => [], notReady: () => [] },
+    metrics: { text: () => metrics.text(), contentType: metrics.contentType },
   });
   const url = `http://127.0.0.1:${server.port}/metrics`;
   const times: number[] = [];

@@ -103,8 +103,7 @@ async function listen(
   const watch = createWatch(() => node.forwarder?.taps);
   const streams = createStreams(view, watch, (sentence) => log.info(sentence));
   const answers = {
-    metrics: () => metrics.text(),
-    contentType: metrics.contentType,
+    metrics: { text: () => metrics.text(), contentType: metrics.contentType },
     unhealthy,
     notReady: () => node.notReady(),
     mounted: [api.handle, serveFiles(PAGE_FOLDER)],
@@ -119,7 +118,8 @@ async function listen(
   const { healthzAddress: host, healthzPort: port } = config;
   try {
     open.push(await serveHttp({ ...config.metricsListen, ...answers }));
-    const { mounted: _, ...healthOnly } = answers;
+    // flanneld's flag serves health to the whole network by default, and nothing else.
+    const healthOnly = { unhealthy: answers.unhealthy, notReady: answers.notReady };
     const option = '--healthz-ip and --healthz-port';
     if (port !== 0) open.push(await serveHttp({ host, port, option, ...healthOnly }));
     if (config.apiSocket !== 'none') {

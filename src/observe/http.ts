@@ -6,9 +6,8 @@ export interface HttpOptions {
   readonly option?: string;
   readonly host: string;
   readonly port: number;
-  /** The text of /metrics and its content type. */
-  readonly metrics: () => Promise<string>;
-  readonly contentType: string;
+  /** The text of /metrics and its content type; left out where only health is served. */
+  readonly metrics?: { readonly text: () => Promise<string>; readonly contentType: string };
   /** What is wrong with the process itself; alive if empty. */
   readonly unhealthy: () => readonly string[];
   /** Why the node cannot forward; ready if empty. */
@@ -35,8 +34,8 @@ const MOST_CONNECTIONS = 64;
 const MOST_HEADER_BYTES = 8_192;
 
 /**
- * Serves /metrics, /healthz and /readyz. No request can hold the process up: connections, header
- * bytes and time are bounded.
+ * Serves /metrics where there are any, /healthz and /readyz. No request can hold the process up:
+ * connections, header bytes and time are bounded.
  * @throws ListenError
  */
 export async function serveHttp(options: HttpOptions): Promise<HttpServer> {
@@ -93,17 +92,19 @@ async function answer(
 ): Promise<void> {
   if (options.mounted?.some((take) => take(request, response)) === true) return;
   const path = (request.url ?? '').split('?')[0];
-  const known = path === '/metrics' || path === '/healthz' || path === '/readyz';
-  if (!known) return reply(response, 404, 'try /metrics, /healthz or /readyz');
+  const { metrics } = options;
+  const paths = [...(metrics === undefined ? [] : ['/metrics']), '/healthz', '/readyz'];
+  if (!paths.includes(path ?? '')) return reply(response, 404, `try ${paths.join(' or ')}`);
   if (request.method !== 'GET' && request.method !== 'HEAD') {
     response.setHeader('Allow', 'GET, HEAD');
     return reply(response, 405, 'only GET and HEAD');
   }
   if (path === '/healthz') return verdict(response, options.unhealthy());
   if (path === '/readyz') return verdict(response, options.notReady());
+  if (metrics === undefined) return;
   try {
-    const text = await options.metrics();
-    response.writeHead(200, { 'Content-Type': options.contentType }).end(text);
+    const text = await metrics.text();
+    response.writeHead(200, { 'Content-Type': metrics.contentType }).end(text);
   } catch (error) {
     reply(response, 500, `metrics: ${(error as Error).message}`);
   }

@@ -12,8 +12,7 @@ describe('the HTTP server', () => {
   const options = () => ({
     host: '127.0.0.1',
     port: 0,
-    metrics: () => metrics(),
-    contentType: 'text/plain; version=0.0.4',
+    metrics: { text: () => metrics(), contentType: 'text/plain; version=0.0.4' },
     unhealthy: () => unhealthy,
     notReady: () => notReady,
   });
@@ -44,6 +43,18 @@ describe('the HTTP server', () => {
     notReady = ['flannel0 is down', 'no leases yet'];
     assert.deepEqual(await get('/healthz'), [503, 'tx worker 0 hangs\n']);
     assert.deepEqual(await get('/readyz'), [503, 'flannel0 is down\nno leases yet\n']);
+  });
+
+  test('serves health alone where it is given no metrics', async () => {
+    const { metrics: _, ...healthOnly } = options();
+    const other = await serveHttp(healthOnly);
+    try {
+      const status = async (path: string) =>
+        (await fetch(`http://127.0.0.1:${other.port}${path}`)).status;
+      assert.deepEqual([await status('/healthz'), await status('/metrics')], [200, 404]);
+    } finally {
+      other.close();
+    }
   });
 
   const refused: [string, string, number][] = [

@@ -6,7 +6,8 @@ import test, { after, before, describe } from 'node:test';
 import { type HttpServer, serveHttp } from '../../src/observe/http.ts';
 import { PAGE_FOLDER, serveFiles } from '../../src/observe/static-files.ts';
 
-const quiet = { host: '127.0.0.1', port: 0, contentType: 'text/plain', metrics: async () => '' };
+const metrics = { text: async () => '', contentType: 'text/plain' };
+const quiet = { host: '127.0.0.1', port: 0, metrics };
 const health = { unhealthy: () => [], notReady: () => [] };
 
 describe('static files', () => {

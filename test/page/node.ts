@@ -18,7 +18,7 @@ export interface Shown {
 export async function showNode(rest: Partial<ApiView>, port = 0): Promise<Shown> {
   const api = createApi(apiView(rest));
   const server: HttpServer = await serveHttp({
-    ...{ host: '127.0.0.1', port, contentType: 'text/plain', metrics: async () => '' },
+    ...{ host: '127.0.0.1', port, metrics: { text: async () => '', contentType: 'text/plain' } },
     ...{ unhealthy: () => [], notReady: () => [] },
     mounted: [api.handle, serveFiles(PAGE_FOLDER)],
   });

@@ -78,6 +78,7 @@ class Keeper implements Firewall {
   /** Set for this wish before: what is found missing now was taken away by others. */
   private settled = false;
   private leftoversCleared = false;
+  private leftoversTold = false;
   private trouble = '';
   /** What nft says of our rules, where that is not what we know how to read. */
   private accepted: string | undefined;
@@ -205,17 +206,19 @@ class Keeper implements Firewall {
 
   private async clearOnce(): Promise<void> {
     if (this.leftoversCleared || this.stopped) return;
-    this.leftoversCleared = true;
     const { run, log } = this.options;
     const { forwardRules, network } = this.wish;
     try {
       const { removed, advice } = await clearLeftovers(run, forwardRules ? network : undefined);
       for (const sentence of removed) log.info(`firewall: ${sentence}`);
       for (const sentence of advice) log.warn(`firewall: ${sentence}`);
+      this.leftoversCleared = true;
     } catch (error) {
-      log.warn(
-        `firewall: cannot look for what flannel's iptables mode left: ${(error as Error).message}`,
-      );
+      // Somebody else wrote to the same table in this very moment, perhaps: the next look tries on.
+      if (this.leftoversTold) return;
+      this.leftoversTold = true;
+      const { message } = error as Error;
+      log.warn(`firewall: what flannel's iptables mode left stays for now: ${message}`);
     }
   }
 

@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import type { Attributes } from '../../lease.ts';
 import { formatLeaseValue } from '../../lease.ts';
 import type { LeaseEvents, LeaseKeeper, LeaseKeeperStatus, LeaseWish } from '../../registry.ts';
+import type { LeaseChange } from '../../source.ts';
 import type { EtcdKey, EtcdLine } from '../client.ts';
 import type { EtcdError } from '../errors.ts';
 import { useLines } from '../lines.ts';
@@ -11,7 +12,7 @@ import { Announcer } from './announcer.ts';
 import { type Claimed, type ClaimWish, claim, createLease, FOR_EVER, type Held } from './claim.ts';
 import { explainForeign, Holding } from './holding.ts';
 import type { Previous } from './plan.ts';
-import { sameAttributes } from './plan.ts';
+import { ownLeases, sameAttributes } from './plan.ts';
 import { Vigil } from './vigil.ts';
 
 /** flannel's: a day. */
@@ -146,14 +147,16 @@ export class EtcdKeeper implements LeaseKeeper {
     }
   }
 
-  /** All is leased: waits until something is deleted, or we have become somebody else. */
+  /** All is leased: waits until a subnet is free, is put down for us, or we are somebody else. */
   async #waitForSubnet(line: EtcdLine, full: Claimed & { kind: 'full' }): Promise<void> {
     this.#announcer.full(full.reason);
     const attributes = this.#attributes;
     let isFreed = false;
     const isDone = () => isFreed || attributes !== this.#attributes;
-    const changes = (told: readonly { kind: string }[]) => {
-      isFreed ||= told.some(({ kind }) => kind === 'delete');
+    const isOurs = (change: LeaseChange) =>
+      change.kind === 'delete' || ownLeases([change.entry], attributes.publicAddress).length > 0;
+    const changes = (told: readonly LeaseChange[]) => {
+      isFreed ||= told.some(isOurs);
       this.#vigil.wake();
     };
     await this.#vigil.watching(

@@ -351,6 +351,14 @@ describe('the lease of a node in etcd', () => {
     assert.equal(tenant.book.warnings().length, 1);
   });
 
+  test('without a free subnet it takes the one that an operator puts down for it', async () => {
+    for (const subnet of ['10.9.1.0/24', '10.9.2.0/24', '10.9.3.0/24']) await put(subnet, OTHERS);
+    const tenant = move({ network: SMALL });
+    await waitFor('trouble', () => tenant.times('trouble') === 1);
+    await put('10.9.2.0/24', '{"PublicIP":"192.0.2.1"}');
+    assert.equal(await tenant.holds(), '10.9.2.0/24');
+  });
+
   test('without a free subnet it can be stopped', async () => {
     for (const subnet of ['10.9.1.0/24', '10.9.2.0/24', '10.9.3.0/24']) await put(subnet, OTHERS);
     const tenant = move({ network: SMALL });
