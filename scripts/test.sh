@@ -34,6 +34,15 @@ for file in "${files[@]}"; do
 done
 
 namespaces() { ip netns list | awk '$1 ~ /^weft-/ { print $1 }' | sort; }
+# A namespace is named after the process that made it (test/support/topology.ts). One whose maker
+# still lives belongs to another run beside this one.
+orphans() {
+  local name maker
+  while read -r name; do
+    maker=${name#weft-}
+    [ -d "/proc/$((36#${maker%%-*}))" ] || printf '%s\n' "$name"
+  done
+}
 devices() { ip -brief link | awk '{ print $1 }' | sort; }
 
 # Processes of this run carry its number in their environment, children of children too.
@@ -67,7 +76,7 @@ run_group netns 1 ${netns[@]+"${netns[@]}"}
 
 unset TEST_RUN
 left=$(
-  namespaces | comm -13 "$results/namespaces.before" - | sed 's/^/namespace /'
+  namespaces | comm -13 "$results/namespaces.before" - | orphans | sed 's/^/namespace /'
   devices | comm -13 "$results/devices.before" - | sed 's/^/device /'
   processes | sed 's/^/process /'
   find "$TMPDIR" -mindepth 1 -maxdepth 1 | sed 's/^/file /'
