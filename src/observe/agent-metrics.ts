@@ -96,7 +96,7 @@ function backendMetrics(view: AgentView): ReadMetric[] {
         const pending = Math.max(0, peers - programmed - failing);
         return byLabel('state', { programmed, failing, pending });
       },
-      'failing: /readyz and the log name the first few',
+      'failing: the log names the first few; /readyz only speaks up when every peer fails',
     ),
     counter(
       'weft_backend_repairs_total',

@@ -108,7 +108,8 @@ class HostGateway implements Backend, Driver<HostGatewaySight> {
     return startMonitor({
       ...(prefix === undefined ? {} : { prefix }),
       about: (line) =>
-        this.own !== undefined && routes.isRelevant(line, this.own, [this.uplink.name]),
+        this.own !== undefined &&
+        routes.isRelevant(line, this.own, { devices: [this.uplink.name] }),
       changed: () => this.reconciler.wake(),
       lost: (reason) => log.warn(`'ip monitor' ${reason}; starting it again`),
     });
@@ -123,14 +124,14 @@ class HostGateway implements Backend, Driver<HostGatewaySight> {
     throw new Fault('environment', `uplink ${name} is down: ip link set ${name} up`);
   }
 
-  async look(): Promise<HostGatewaySight> {
+  async look(leases: readonly Lease[]): Promise<HostGatewaySight> {
     const { run } = this.context;
     const own = this.own!;
     const [inside, link] = await Promise.all([
       listRoutesWithin(run, formatPrefix4(own.network)),
       listRoutesOf(run, this.uplink.name, 'link'),
     ]);
-    const isOurs = (route: (typeof inside)[0]) => routes.isPeerRoute(route, own, this.uplink.name);
+    const isOurs = routes.compileIsOurs(own, this.uplink.name, leases);
     return {
       found: routes.readRoutes(inside, isOurs),
       ground: routes.describeGround(link, own.network),

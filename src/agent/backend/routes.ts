@@ -1,4 +1,5 @@
 /** Which routes are a backend's own, and which peers are on the uplink's link. */
+import type { Lease } from '../../lease/lease.ts';
 import { runBatch } from '../../linux/batch.ts';
 import type { Run } from '../../linux/command.ts';
 import { describeRoute, listRoutesWithin, type Route } from '../../linux/route.ts';
@@ -28,12 +29,35 @@ export type Ground = Pick<OwnLease, 'subnet' | 'network'>;
  * else's.
  */
 export function isPeerRoute(route: Route, ground: Ground, uplink: string): boolean {
-  const { gateway, device } = route;
-  if (gateway === undefined || device === undefined || !isPlain(route)) return false;
+  if (!mayBePeerRoute(route, ground)) return false;
+  return route.onlink ? VXLAN_NAME.test(route.device!) : route.device === uplink;
+}
+
+function mayBePeerRoute(route: Route, ground: Ground): boolean {
+  if (route.gateway === undefined || route.device === undefined || !isPlain(route)) return false;
   const destination = parsePrefix4(route.destination);
   if (destination === undefined || destination.length !== ground.subnet.length) return false;
-  if (!prefixContains(ground.network, destination)) return false;
-  return route.onlink ? VXLAN_NAME.test(device) : device === uplink;
+  return prefixContains(ground.network, destination);
+}
+
+/**
+ * Compiles `isPeerRoute`, which knows the uplink in force, to one that knows an earlier uplink's
+ * routes too: they lead to a lease's subnet by that lease's own PublicIP, through whatever device.
+ */
+export function compileIsOurs(
+  ground: Ground,
+  uplink: string,
+  leases: readonly Lease[],
+): (route: Route) => boolean {
+  const gateways = new Map(
+    leases.map(({ subnet, publicAddress }) => [formatPrefix4(subnet), publicAddress]),
+  );
+  return (route) => {
+    if (isPeerRoute(route, ground, uplink)) return true;
+    const gateway = gateways.get(route.destination);
+    if (gateway === undefined || route.onlink || !mayBePeerRoute(route, ground)) return false;
+    return parseAddress4(route.gateway!) === gateway;
+  };
 }
 
 function isPlain({ type, protocol, metric, mtu, tos, source, multipath }: Route): boolean {
@@ -133,10 +157,36 @@ export async function removePeerRoutes(
   return ours.map(({ destination }) => destination);
 }
 
-/** Whether a line of `ip monitor` tells of one of the devices, or of a subnet of other nodes. */
-export function isRelevant(line: string, ground: Ground, devices: readonly string[]): boolean {
-  if (devices.some((device) => line.includes(device))) return true;
+/** What of a node's life concerns a backend. */
+export interface Concern {
+  /** Devices whose links, addresses and routes do. */
+  readonly devices: readonly string[];
+  /** The device whose neighbours do; ARP's on any other come and go all day. */
+  readonly neighboursOf?: string;
+}
+
+/**
+ * Whether a line of `ip monitor label` tells of a device, or of a subnet of other nodes. Without
+ * the label `[NEIGH]` no line is taken for a neighbour's.
+ */
+export function isRelevant(line: string, ground: Ground, concern: Concern): boolean {
+  const { devices, neighboursOf } = concern;
+  if (line.startsWith('[NEIGH]')) return neighboursOf !== undefined && names(line, neighboursOf);
+  if (devices.some((device) => names(line, device))) return true;
   const address = parseAddress4(/\d+\.\d+\.\d+\.\d+/.exec(line)?.[0] ?? '');
   if (address === undefined || contains(ground.subnet, address)) return false;
   return contains(ground.network, address);
+}
+
+/** Whether a line has a device's name as a whole word: eth0 is inside of eth01 and eth0.7. */
+function names(line: string, device: string): boolean {
+  for (let at = line.indexOf(device); at >= 0; at = line.indexOf(device, at + 1)) {
+    if (isEdge(line[at - 1]) && isEdge(line[at + device.length])) return true;
+  }
+  return false;
+}
+
+/** `3: flannel.1@eth0: <...>`, and a backslash for a line's end (ip(8), -oneline). */
+function isEdge(character: string | undefined): boolean {
+  return character === undefined || /[\s:@\\]/.test(character);
 }

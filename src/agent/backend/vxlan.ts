@@ -2,7 +2,7 @@ import type { Lease } from '../../lease/lease.ts';
 import { showLink } from '../../linux/link.ts';
 import { type Monitor, startMonitor } from '../../linux/monitor.ts';
 import { listForwarding, listNeighbours } from '../../linux/neighbour.ts';
-import { listRoutesOf, listRoutesWithin, type Route } from '../../linux/route.ts';
+import { listRoutesOf, listRoutesWithin } from '../../linux/route.ts';
 import type { VxlanDetails } from '../../linux/vxlan.ts';
 import { formatAddress4, formatPrefix4 } from '../../wire/address.ts';
 import type { Uplink } from '../uplink.ts';
@@ -127,10 +127,13 @@ class Vxlan implements Backend, Driver<VxlanSight> {
     return startMonitor({
       ...(prefix === undefined ? {} : { prefix }),
       // Forwarding entries are told as neighbours, too.
-      argv: ['ip', '-o', 'monitor', 'link', 'address', 'route', 'neigh'],
+      argv: ['ip', '-o', 'monitor', 'label', 'link', 'address', 'route', 'neigh'],
       about: (line) =>
         this.own !== undefined &&
-        routes.isRelevant(line, this.own, [this.device, this.uplink.name]),
+        routes.isRelevant(line, this.own, {
+          devices: [this.device, this.uplink.name],
+          neighboursOf: this.device,
+        }),
       changed: () => this.reconciler.wake(),
       lost: (reason) => log.warn(`'ip monitor' ${reason}; starting it again`),
     });
@@ -143,7 +146,7 @@ class Vxlan implements Backend, Driver<VxlanSight> {
     return [...made, ...(await device.ensureAddress(run, this.device, this.own!, this.macAddress))];
   }
 
-  async look(): Promise<VxlanSight> {
+  async look(leases: readonly Lease[]): Promise<VxlanSight> {
     const { run } = this.context;
     const own = this.own!;
     const [inside, uplinkRoutes, neighbours, forwarding, link] = await Promise.all([
@@ -153,7 +156,7 @@ class Vxlan implements Backend, Driver<VxlanSight> {
       listForwarding(run, this.device),
       showLink(run, this.device),
     ]);
-    const isOurs = (route: Route) => routes.isPeerRoute(route, own, this.uplink.name);
+    const isOurs = routes.compileIsOurs(own, this.uplink.name, leases);
     return {
       found: [
         ...routes.readRoutes(inside, isOurs),

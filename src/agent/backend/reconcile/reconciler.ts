@@ -15,6 +15,8 @@ const LOOK_EVERY_MS = 30_000;
 /** After a look that failed as a whole: then the host is in trouble, not one peer. */
 const FIRST_RETRY_MS = 1_000;
 const LAST_RETRY_MS = 30_000;
+/** A try that is due already costs a look, and not a busy loop. */
+const LEAST_PAUSE_MS = 100;
 
 /** What the kernel holds now. */
 export interface Sight {
@@ -36,10 +38,11 @@ export interface Driver<Seen extends Sight> {
   readonly device: string;
   /** Sets right what all peers hang on. @returns what had to be set right, in words */
   ensure(): Promise<readonly string[]>;
-  look(): Promise<Seen>;
+  /** @param leases of the peers, by which their routes are known through whatever device */
+  look(leases: readonly Lease[]): Promise<Seen>;
   /** Pure. */
   want(leases: readonly Lease[], seen: Seen): Want;
-  /** Called once, when the peers are programmed for the first time. */
+  /** Called once, when a first peer is programmed, or there is none to program. */
   settled(): Promise<void>;
 }
 
@@ -134,14 +137,15 @@ export class Reconciler<Seen extends Sight> {
       this.looking = undefined;
       // Looking takes at most half of the time, however fast leases change.
       this.earliest = end + (end - begin);
-      this.schedule(this.again ? end - begin : this.untilNext(end));
+      const least = Math.max(LEAST_PAUSE_MS, end - begin);
+      this.schedule(this.again ? end - begin : Math.max(least, this.untilNext(end)));
     });
   }
 
   private untilNext(now: number): number {
-    const retry = FIRST_RETRY_MS * 2 ** (this.failedLooks - 1);
-    const look = this.failedLooks === 0 ? LOOK_EVERY_MS : Math.min(retry, LAST_RETRY_MS);
-    return Math.min(look, this.setbacks.earliest() - now);
+    if (this.failedLooks === 0) return Math.min(LOOK_EVERY_MS, this.setbacks.earliest() - now);
+    // A look that fails tries no peer, so one whose time has come must not hurry the next.
+    return Math.min(FIRST_RETRY_MS * 2 ** (this.failedLooks - 1), LAST_RETRY_MS);
   }
 
   private async lookOnce(): Promise<void> {
@@ -178,7 +182,7 @@ export class Reconciler<Seen extends Sight> {
 
   private async reconcile(leases: readonly Lease[]): Promise<void> {
     const { driver } = this.options;
-    const seen = await driver.look();
+    const seen = await driver.look(leases);
     if (seen.ground !== this.ground) this.setbacks.forgive();
     this.ground = seen.ground;
     const want = driver.want(leases, seen);
@@ -190,7 +194,9 @@ export class Reconciler<Seen extends Sight> {
       ({ subnet }) => !this.setbacks.has(formatPrefix4(subnet)),
     ).length;
     this.fresh = false;
-    if (!this.settled) await driver.settled();
+    // The old way stays until there is a new one.
+    if (this.settled || (leases.length > 0 && this.programmed === 0)) return;
+    await driver.settled();
     this.settled = true;
   }
 
