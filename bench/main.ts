@@ -6,8 +6,9 @@ import { type MicroBench, runBench } from './harness.ts';
 import { lookups } from './lookup.bench.ts';
 import { benchScrape } from './scrape.ts';
 import { segment } from './segment.bench.ts';
+import { tap } from './tap.bench.ts';
 
-const BENCHES: readonly MicroBench[] = [checksum, lookups, segment, coalesce, crossing];
+const BENCHES: readonly MicroBench[] = [checksum, lookups, segment, coalesce, crossing, tap];
 
 /** Of whole requests; it waits, and so is none of the others. */
 const SCRAPE = 'scrape';

@@ -12,9 +12,10 @@ import { type Outcome, renderResults, summarise } from '../bench/netns/results.t
 import { searchRate } from '../bench/netns/search.ts';
 import { measureScrape } from '../bench/scrape.ts';
 import { segment } from '../bench/segment.bench.ts';
+import { tap } from '../bench/tap.bench.ts';
 
 describe('micro-benches', () => {
-  for (const bench of [checksum, lookups, segment, coalesce, crossing]) {
+  for (const bench of [checksum, lookups, segment, coalesce, crossing, tap]) {
     test(`${bench.name} does the same work again and again`, () => {
       const cases = bench.cases('small');
       assert.ok(cases.length > 0);

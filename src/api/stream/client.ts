@@ -22,7 +22,8 @@ export async function openStream(
   const search = new URLSearchParams(given as [string, string][]).toString();
   const path = `${STREAMS[name].path}${search === '' ? '' : `?${search}`}`;
   const response = await new Promise<IncomingMessage>((resolve, reject) => {
-    const request = get({ socketPath, path }, resolve);
+    // A connection of its own: one that is kept may be to a weft that has ended.
+    const request = get({ socketPath, path, agent: false }, resolve);
     const late = setTimeout(() => {
       const message = `${socketPath} gave no answer within ${HEAD_DEADLINE_MS / 1000} s`;
       request.destroy(new ApiError('broken', message, 'weft hangs: see its log and /healthz'));

@@ -6,7 +6,7 @@ import { LEAST_SNAP_LENGTH } from '../../watch/wish.ts';
 import { formatAddress4 } from '../../wire/address.ts';
 import { type CountersView, dropCounts, totals } from '../answer/totals.ts';
 import type { Outflow } from './outflow.ts';
-import { Allowance, nextEvery } from './pace.ts';
+import { Allowance, Pace, PERIOD_MS } from './pace.ts';
 import type { MonitorSummary, SeenPacket } from './schema.ts';
 
 export interface MonitorOrder {
@@ -19,7 +19,8 @@ export interface MonitorOrder {
 
 /** Lines that a client may leave unread, with a reason a line at most some 500 bytes each. */
 export const MONITOR_WAITING_BYTES = 256 * 1024;
-const PACE_EVERY_MS = 250;
+/** Every header that is described. */
+const SNAP_LENGTH = LEAST_SNAP_LENGTH + 32;
 const SUMMARY_EVERY_MS = 1_000;
 
 /** One client of /v1/monitor: packets as lines of JSON at a bounded rate, a summary a second. */
@@ -31,8 +32,7 @@ export class Monitor {
   private readonly timers: readonly NodeJS.Timeout[];
   private readonly allowance: Allowance;
   private readonly atBegin: { readonly passed: number; readonly dropped: number };
-  private oneOf = { packets: 1, drops: 1 };
-  private arrived = { packets: 0, drops: 0 };
+  private readonly paces: { readonly packets: Pace; readonly drops: Pace };
   private shown = 0;
   private leftOut = { byRate: 0, ringFull: 0, slowReader: 0 };
 
@@ -40,10 +40,11 @@ export class Monitor {
     this.order = order;
     this.view = view;
     this.outflow = outflow;
-    this.allowance = new Allowance(order.rate, performance.now());
+    const now = performance.now();
+    this.allowance = new Allowance(order.rate, now);
+    this.paces = { packets: new Pace(order.rate, now), drops: new Pace(order.rate, now) };
     this.atBegin = this.nodeTotals();
-    const { packets: every, drops: dropsEvery } = this.oneOf;
-    const wish = { filter: order.filter, snapLength: LEAST_SNAP_LENGTH + 32, every, dropsEvery };
+    const wish = { filter: order.filter, snapLength: SNAP_LENGTH, every: 1, dropsEvery: 1 };
     this.listening = watch.listen(wish, {
       packets: (batch) => this.show(batch),
       lost: (count) => {
@@ -52,7 +53,7 @@ export class Monitor {
     });
     outflow.begin();
     this.timers = [
-      setInterval(() => this.keepPace(), PACE_EVERY_MS),
+      setInterval(() => this.keepPace(0, 0), PERIOD_MS),
       setInterval(() => this.outflow.write(this.summary(null)), SUMMARY_EVERY_MS),
     ];
   }
@@ -72,27 +73,27 @@ export class Monitor {
   private show(batch: readonly TappedPacket[]): void {
     const now = performance.now();
     const lines: string[] = [];
+    let drops = 0;
     const room = this.order.count - this.shown;
     for (const packet of batch) {
       const isDrop = packet.reason !== undefined;
-      this.arrived[isDrop ? 'drops' : 'packets'] += 1;
+      if (isDrop) drops += 1;
       if (lines.length >= room) continue;
       if (this.allowance.take(now, isDrop)) lines.push(`${JSON.stringify(seen(packet))}\n`);
       else this.leftOut.byRate += 1;
     }
+    this.keepPace(batch.length - drops, drops);
     if (lines.length === 0) return;
     if (this.outflow.write(lines.join(''))) this.shown += lines.length;
     else this.leftOut.slowReader += lines.length;
     if (this.shown >= this.order.count) this.end('count');
   }
 
-  private keepPace(): void {
-    const wanted = (this.order.rate * PACE_EVERY_MS) / 1000;
-    const next = (kind: 'packets' | 'drops') =>
-      nextEvery(this.oneOf[kind], this.arrived[kind], wanted);
-    this.oneOf = { packets: next('packets'), drops: next('drops') };
-    this.arrived = { packets: 0, drops: 0 };
-    this.listening.tune(this.oneOf.packets, this.oneOf.drops);
+  private keepPace(packets: number, drops: number): void {
+    const now = performance.now();
+    this.paces.packets.arrive(packets, now);
+    this.paces.drops.arrive(drops, now);
+    this.listening.tune(this.paces.packets.every, this.paces.drops.every);
   }
 
   private nodeTotals(): { passed: number; dropped: number } {
@@ -111,7 +112,7 @@ export class Monitor {
       // Counters follow the packets a moment later, and so were behind at the begin.
       passed: Math.max(0, now.passed - this.atBegin.passed),
       dropped: Math.max(0, now.dropped - this.atBegin.dropped),
-      oneOf: this.oneOf,
+      oneOf: { packets: this.paces.packets.every, drops: this.paces.drops.every },
       leftOut: this.leftOut,
     };
     return `${JSON.stringify(summary)}\n`;

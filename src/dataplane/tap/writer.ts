@@ -25,6 +25,7 @@ export function createTap(bytes: Uint8Array, memory: SharedArrayBuffer, offset: 
   const words = new Int32Array(memory, offset, ring.RING_BYTES / 4);
   const kept = new Uint8Array(memory, offset, ring.RING_BYTES);
   const times = new Float64Array(memory, offset, ring.RING_BYTES / 8);
+  const packets = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const tap: Tap = { mode: 0, refresh, packet, drop };
   let every = 1;
   let dropsEvery = 1;
@@ -106,10 +107,17 @@ export function createTap(bytes: Uint8Array, memory: SharedArrayBuffer, offset: 
     words[word + ring.RECORD_PEER] = peer;
     words[word + ring.RECORD_SEGMENT] = segment;
     times[(record + ring.RECORD_TIME_BYTES) >> 3] = origin + performance.now();
-    const to = record + ring.RECORD_HEAD_BYTES;
-    for (let i = 0; i < copied; i++) kept[to + i] = bytes[at + i];
+    copy(at, record + ring.RECORD_HEAD_BYTES, copied);
     position = (position + size) | 0;
     Atomics.store(words, ring.WRITTEN, position);
+  }
+
+  /** By words while it can: the record is aligned, the packet need not be. */
+  function copy(from: number, to: number, length: number): void {
+    const whole = length >> 2;
+    const first = to >> 2;
+    for (let i = 0; i < whole; i++) words[first + i] = packets.getInt32(from + 4 * i, true);
+    for (let i = 4 * whole; i < length; i++) kept[to + i] = bytes[from + i];
   }
 
   /** Where a record of that size goes, past a filler where the end of the ring is too near. */
