@@ -8,7 +8,7 @@ import { matches } from './filter.ts';
 import { unite, type Wish } from './wish.ts';
 
 export interface Listener {
-  /** Packets in the order of their time, a few times in a tenth of a second at most. */
+  /** Packets in the order of their time, some times a second. */
   packets(batch: readonly TappedPacket[]): void;
   /** At most so many more packets would have been among them, had the rings had room. */
   lost(count: number): void;

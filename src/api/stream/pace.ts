@@ -2,11 +2,11 @@
 import { MOST_THINNED } from '../../watch/wish.ts';
 
 /** As long as it takes to know a rate of some a second. */
-export const PERIOD_MS = 250;
-/** Packets come to main in turns of this length. */
-const TURN_MS = 20;
+export const PERIOD_MS = 400;
+/** Packets come to main in turns of this length at most. */
+const TURN_MS = 100;
 /** So long after a change packets still come that were taken before it. */
-const LAG_MS = 3 * TURN_MS;
+const LAG_MS = 2 * TURN_MS;
 
 /**
  * Of how many packets to look at one, so that about so many a second come: more thinned out as soon

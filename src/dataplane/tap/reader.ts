@@ -43,8 +43,14 @@ export interface TapEvents {
   lost(count: number): void;
 }
 
-/** How often rings are emptied while somebody listens. */
-const EMPTY_EVERY_MS = 20;
+/**
+ * How often rings are looked at while somebody listens: seldom, for each look takes a core from
+ * whoever has it, pumps too; and often while a ring would not last until the next seldom look.
+ */
+const SELDOM_MS = 100;
+const OFTEN_MS = 20;
+/** What makes a look find much: a sixteenth of a ring. */
+const MUCH_BYTES = 256 * 1024;
 /** Bytes taken from one ring a turn, so that main does other things in between. */
 const TURN_BYTES = 1024 * 1024;
 
@@ -84,11 +90,13 @@ export function createTaps(memory: SharedArrayBuffer, workers: number): Taps {
   );
   let timer: NodeJS.Timeout | undefined;
 
-  function empty(from: Ring, events: TapEvents, most: number): void {
+  /** The result is how many bytes of records it took. */
+  function empty(from: Ring, events: TapEvents, most: number): number {
     const { words } = from;
     const written = Atomics.load(words, ring.WRITTEN);
     let read = words[ring.READ]!;
-    for (let taken = 0; read !== written && taken < most; ) {
+    let taken = 0;
+    while (read !== written && taken < most) {
       const at = ring.RECORDS + ((read >>> 0) % ring.RECORD_BYTES);
       const size = words[(at >> 2) + ring.RECORD_LENGTH]!;
       if (words[(at >> 2) + ring.RECORD_KEPT] !== ring.FILLER) events.packet(copy(from, at));
@@ -99,6 +107,7 @@ export function createTaps(memory: SharedArrayBuffer, workers: number): Taps {
     const lost = (words[ring.LOST]! - from.lost) >>> 0;
     from.lost = words[ring.LOST]!;
     if (lost > 0) events.lost(lost);
+    return taken;
   }
 
   function tune(filter: TapFilter): void {
@@ -126,9 +135,11 @@ export function createTaps(memory: SharedArrayBuffer, workers: number): Taps {
     }
   }
 
-  function look(events: TapEvents, most: number): void {
-    for (const each of rings) empty(each, events, most);
+  /** The result is what was taken from the fullest ring. */
+  function look(events: TapEvents, most: number): number {
+    const taken = rings.map((each) => empty(each, events, most));
     events.turn?.();
+    return Math.max(...taken);
   }
 
   return {
@@ -139,11 +150,19 @@ export function createTaps(memory: SharedArrayBuffer, workers: number): Taps {
       if (timer !== undefined) throw new Error('the tap is taken: one capture at a time');
       forget();
       tune(filter);
-      const own = setInterval(() => look(events, TURN_BYTES), EMPTY_EVERY_MS);
-      timer = own;
+      let over = false;
+      const again = (milliseconds: number): void => {
+        timer = setTimeout(() => {
+          const taken = look(events, TURN_BYTES);
+          // Whoever listens may have had enough with what it was just told.
+          if (!over) again(taken > MUCH_BYTES ? OFTEN_MS : SELDOM_MS);
+        }, milliseconds);
+      };
+      again(OFTEN_MS);
       return () => {
-        if (timer !== own) return;
-        clearInterval(own);
+        if (over) return;
+        over = true;
+        clearTimeout(timer);
         timer = undefined;
         for (const { words } of rings) Atomics.store(words, ring.MODE, 0);
         look(events, ring.RECORD_BYTES);
