@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import test, { describe } from 'node:test';
 import { Allowance, Pace, PERIOD_MS } from '../../../src/api/stream/pace.ts';
 
-/** Packets a second come for so long; a turn of main every 100 ms brings those that are looked at. */
+/** So many packets a second come for so long; every 100 ms main sees those looked at. */
 function flow(pace: Pace, perSecond: number, fromMs: number, forMs: number): number {
   let [came, part, now] = [0, 0, fromMs];
   for (; now < fromMs + forMs; now += 100) {

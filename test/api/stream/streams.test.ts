@@ -119,7 +119,7 @@ describe('streams', () => {
     await waitFor('the tap to be free', () => !taps.taken);
   });
 
-  test('the tap is held while somebody reads, and what a slow reader leaves is counted', async () => {
+  test("the tap is held while somebody reads, and a slow reader's losses are counted", async () => {
     const stream = await openStream(path, 'capture', {});
     stream.pause();
     assert.equal(words[ring.MODE], ring.MODE_PACKETS | ring.MODE_DROPS);
