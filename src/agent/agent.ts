@@ -6,7 +6,7 @@ import type { NetworkConfig, NetworkReading } from '../lease/network.ts';
 import { type LeaseKeeperStatus, type LeaseRegistry, NO_LEASE_STATUS } from '../lease/registry.ts';
 import type { LeaseSource, SourceStatus } from '../lease/source.ts';
 import type { WatcherCounts } from '../lease/watcher.ts';
-import { commandRunner } from '../linux/command.ts';
+import { CommandError, commandRunner } from '../linux/command.ts';
 import type { Route } from '../linux/route.ts';
 import type { Logger } from '../log.ts';
 import type { Prefix4 } from '../wire/address.ts';
@@ -27,8 +27,11 @@ import { chooseUplink, type Uplink } from './uplink.ts';
 
 /** A network config that cannot be used is looked at again; somebody is at work on it. */
 const LOOK_AGAIN_MS = 2_000;
-/** A step of the stop that takes longer hangs; the process ends without it. */
-const STOP_STEP_MS = 8_000;
+/**
+ * A stop that takes longer hangs; the process ends without it. Above the sum of its parts, of which
+ * each has a deadline: a command (5 s), pumps and device (3 s each), the firewall's (5 s).
+ */
+const STOP_MS = 20_000;
 
 export interface AgentOptions {
   readonly config: Config;
@@ -78,7 +81,7 @@ export class Agent implements Observed {
 
   /** SIGHUP: reads the network config again, and looks at everything. */
   reload(): void {
-    if (this.member === undefined || this.reloading !== undefined) {
+    if (this.first || this.member === undefined || this.reloading !== undefined) {
       this.log.info('SIGHUP: still at work on what was asked before');
       return;
     }
@@ -108,16 +111,32 @@ export class Agent implements Observed {
     for (let network = first; ; ) {
       try {
         await this.enter(network, uplink());
-        readiness.clear('config');
+        for (const cause of ['config', 'takeover']) readiness.clear(cause);
         return;
       } catch (error) {
-        if (!(error instanceof Fault) || error.kind !== 'configuration') throw error;
-        const sentence = `the network config cannot be used: ${error.message}`;
-        if (readiness.set('config', sentence)) log.error(`${sentence}; waiting for another`);
+        const { message } = error as Error;
         await this.member?.stop();
-        network = await this.anotherConfig(network);
+        if (error instanceof Fault && error.kind === 'configuration') {
+          const sentence = `the network config cannot be used: ${message}`;
+          if (readiness.set('config', sentence)) log.error(`${sentence}; waiting for another`);
+          network = await this.anotherConfig(network);
+        } else if (!this.first && mayHeal(error)) {
+          if (readiness.set('takeover', message)) log.error(`${message}; trying on`);
+          network = await this.latestConfig(network);
+        } else throw error;
       }
     }
+  }
+
+  /** Before weft runs for the first time, somebody is there to be told what the host refuses. */
+  private get first(): boolean {
+    return this.watch === undefined;
+  }
+
+  private async latestConfig(known: NetworkConfig): Promise<NetworkConfig> {
+    await pause(LOOK_AGAIN_MS, undefined, { signal: this.ending.signal });
+    const reading = await this.source.config!();
+    return reading.kind === 'config' ? reading.config : known;
   }
 
   private async anotherConfig(refused: NetworkConfig): Promise<NetworkConfig> {
@@ -134,10 +153,23 @@ export class Agent implements Observed {
     this.member = undefined;
     const previous = await readPrevious(config.subnetFile);
     const fail = (error: Error) => this.fail(error);
-    const rest = { config, source, registry, makers, run, readiness, log, fail };
+    const { first } = this;
+    const rest = { config, source, registry, makers, run, readiness, log, fail, first };
+    this.warnOfMtu(network);
     this.member = new Member({ network, uplink, previous, ...rest });
     await this.member.start(this.ending.signal);
+    const now = this.uplink;
+    // It may have changed while there was no member to be told.
+    if (now !== undefined && now !== uplink) this.member.move(now);
     log.info(`agent: ${this.member.describe()}, leases in ${registry.name}`);
+  }
+
+  /** Only pumps of our own take their MTU from the option. */
+  private warnOfMtu({ backend: { type } }: NetworkConfig): void {
+    const { mtu } = this.config;
+    if (mtu === undefined || (type === 'udp' && this.forwarder !== undefined)) return;
+    const who = type === 'udp' ? 'weft dataplane has one of its own' : `backend ${type} has none`;
+    this.log.warn(`--mtu ${mtu} has no effect: ${who}; the MTU follows the underlay's`);
   }
 
   private async readAgain(): Promise<void> {
@@ -153,7 +185,7 @@ export class Agent implements Observed {
       member.look();
     } else {
       log.info('SIGHUP: the network config is another: taking it over');
-      await member.stop();
+      await member.leave();
       if (!ending.signal.aborted) await this.join(reading.config, () => this.watch!.uplink);
     }
   }
@@ -173,8 +205,10 @@ export class Agent implements Observed {
     this.readiness.set('start', 'stopping');
     this.ending.abort(new Error('stopping'));
     const work = Promise.all([this.reloading, this.watch?.stop(), this.member?.stop()]);
-    if (await settledWithin(STOP_STEP_MS, work, this.log)) return;
-    throw new Fault('hang', `did not end within ${STOP_STEP_MS / 1000} s`);
+    // A takeover under way may have left another member behind.
+    const all = work.then(() => this.member?.stop());
+    if (await settledWithin(STOP_MS, all, this.log)) return;
+    throw new Fault('hang', `did not end within ${STOP_MS / 1000} s`);
   }
 
   private createForwarder(): Forwarder {
@@ -253,6 +287,11 @@ export class Agent implements Observed {
   route(destination: string): Promise<Route | undefined> {
     return routeTo(this.run, destination);
   }
+}
+
+/** What another try may find set right: somebody else's route or device, a taken port. */
+function mayHeal(error: unknown): boolean {
+  return error instanceof CommandError || (error instanceof Fault && error.kind === 'environment');
 }
 
 /** The subnet that an earlier life wrote down; a file of something else counts as none. */

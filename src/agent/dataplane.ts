@@ -6,7 +6,7 @@ import { commandRunner } from '../linux/command.ts';
 import type { Route } from '../linux/route.ts';
 import type { Logger } from '../log.ts';
 import { live, settledWithin } from './ending.ts';
-import { Fault } from './fault.ts';
+import { endsForwarding, Fault } from './fault.ts';
 import { createSource } from './lease-source.ts';
 import * as settings from './node/settings.ts';
 import { Settler } from './node/settler.ts';
@@ -19,6 +19,8 @@ import { Forwarder } from './udp/forwarder.ts';
 import { chooseUplink, type Uplink } from './uplink.ts';
 
 const STOP_STEP_MS = 3_000;
+/** A rebinding is made of several such steps, and of commands with a deadline of their own. */
+const REBIND_STOP_MS = 12_000;
 
 /** The life of `weft dataplane`: settings → uplink → device → pumps → leases, and back. */
 export class Dataplane {
@@ -28,7 +30,8 @@ export class Dataplane {
   private readonly log: Logger;
   private readonly run = commandRunner();
   private readonly source: LeaseSource;
-  private fail: (fault: Fault) => void = () => {};
+  private readonly ending = new AbortController();
+  private fail: (error: Error) => void = () => {};
   private device: TunnelDevice | undefined;
   peers: Peers | undefined;
   uplink: Uplink | undefined;
@@ -90,9 +93,10 @@ export class Dataplane {
   private startWatch(uplink: Uplink, signal: AbortSignal): void {
     const { run, config, readiness, log } = this;
     this.settler = new Settler({
-      settle: () => this.rebind(signal),
+      settle: () => this.rebind(AbortSignal.any([signal, this.ending.signal])),
       failed: (error) => {
-        if (readiness.set('rebind', error.message)) log.error(`${error.message}; trying on`);
+        if (endsForwarding(error)) this.fail(error);
+        else if (readiness.set('rebind', error.message)) log.error(`${error.message}; trying on`);
       },
       recovered: () => readiness.clear('rebind'),
     });
@@ -108,6 +112,7 @@ export class Dataplane {
     const { uplink } = this.watch!;
     const device = this.device!;
     await this.forwarder.stop(true);
+    signal.throwIfAborted();
     await this.forwarder.start({ device, uplink, port: this.config.port }, signal);
     this.uplink = uplink;
     this.peers?.configure(this.rules(device, uplink));
@@ -121,9 +126,13 @@ export class Dataplane {
 
   private async stop(): Promise<void> {
     this.readiness.set('start', 'stopping');
-    const watches = Promise.all([this.peers?.stop(), this.watch?.stop(), this.settler?.stop()]);
+    this.ending.abort(new Error('stopping'));
+    const watches = Promise.all([this.peers?.stop(), this.watch?.stop()]);
     const watching = settledWithin(STOP_STEP_MS, watches, this.log);
+    // A rebinding under way stops and starts the forwarder too.
+    const bound = await settledWithin(REBIND_STOP_MS, this.settler?.stop(), this.log);
     await this.forwarder.stop(this.config.keepDevice);
+    if (!bound) throw new Fault('hang', `rebinding did not end within ${REBIND_STOP_MS / 1000} s`);
     if (await watching) return;
     throw new Fault('hang', `the watches did not end within ${STOP_STEP_MS / 1000} s`);
   }

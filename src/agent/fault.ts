@@ -12,3 +12,8 @@ export class Fault extends Error {
     this.kind = kind;
   }
 }
+
+/** A dead or hung packet thread is not healed by another try: only a new process has new ones. */
+export function endsForwarding(error: Error): boolean {
+  return error instanceof Fault && (error.kind === 'hang' || error.kind === 'dataplane');
+}

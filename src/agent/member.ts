@@ -7,7 +7,7 @@ import type { Run } from '../linux/command.ts';
 import type { Logger } from '../log.ts';
 import { formatAddress4, formatPrefix4, type Prefix4 } from '../wire/address.ts';
 import { type Backend, type BackendMaker, createBackend } from './backend/backend.ts';
-import { Fault } from './fault.ts';
+import { endsForwarding, Fault } from './fault.ts';
 import { type Firewall, startFirewall } from './firewall/firewall.ts';
 import { Blackhole } from './node/blackhole.ts';
 import { Settler } from './node/settler.ts';
@@ -20,6 +20,8 @@ export interface MemberOptions {
   readonly config: Config;
   readonly network: NetworkConfig;
   readonly uplink: Uplink;
+  /** Nobody was told yet that weft runs: what the host refuses ends it instead of being retried. */
+  readonly first: boolean;
   /** The subnet of an earlier life, from subnet.env. */
   readonly previous: Prefix4 | undefined;
   readonly source: LeaseSource;
@@ -56,18 +58,24 @@ export class Member {
   private readonly blackhole: Blackhole;
   private uplink: Uplink;
   private wanted: Lease | undefined;
+  /** The lease that everything on the host is set for. */
+  private settled: Lease | undefined;
   private moved = false;
   private open = false;
-  private settledOnce = false;
+  private patient: boolean;
+  private readonly ending = new AbortController();
+  private ended: Promise<void> | undefined;
 
   /** @throws Fault for a network that this weft cannot be in */
   constructor(options: MemberOptions) {
     this.options = options;
     this.network = options.network;
     this.uplink = options.uplink;
+    this.patient = !options.first;
     this.range = requireIpv4(options.network, options.log);
     const { readiness, log, run, config } = options;
-    this.blackhole = new Blackhole({ run, log, seconds: config.resyncSeconds });
+    const { range: network } = this;
+    this.blackhole = new Blackhole({ run, log, network, seconds: config.resyncSeconds });
     this.settler = new Settler({
       settle: () => this.settle(),
       failed: (error) => this.failed(error),
@@ -83,7 +91,8 @@ export class Member {
     const previous = await registry.findOwn(uplink.publicAddress, signal);
     const { type, options } = network.backend;
     const republish = () => this.republish();
-    const context = { run, uplink, options, previous, log, readiness, republish };
+    const { signal: ending } = this.ending;
+    const context = { run, uplink, options, previous, log, readiness, republish, ending };
     this.backend = await createBackend(type, context, makers);
     signal.throwIfAborted();
     readiness.set('leases', `no list of leases yet from ${source.name}`);
@@ -100,6 +109,8 @@ export class Member {
         trouble: (reason) => this.trouble(reason),
       },
     );
+    // What moved before there was a backend to tell.
+    if (this.moved) this.settler.wake();
   }
 
   /** The uplink's address or MTU changed. */
@@ -116,9 +127,26 @@ export class Member {
   }
 
   /** Packets flow on where the kernel carries them; the lease stays in the store. */
-  async stop(): Promise<void> {
-    await Promise.all([this.keeper?.stop(), this.peers?.stop(), this.settler.stop()]);
-    this.blackhole.stop();
+  stop(): Promise<void> {
+    this.ended ??= this.end();
+    return this.ended;
+  }
+
+  /** `stop`, for good: the node goes into another network, or to another subnet. */
+  async leave(): Promise<void> {
+    await this.stop();
+    try {
+      await this.blackhole.remove();
+    } catch (error) {
+      this.options.log.warn((error as Error).message);
+    }
+  }
+
+  private async end(): Promise<void> {
+    this.ending.abort(new Error('stopping'));
+    await Promise.all([this.keeper?.stop(), this.settler.stop()]);
+    // Only now: what settled until here may have begun to follow the leases.
+    await Promise.all([this.peers?.stop(), this.blackhole.stop()]);
     await Promise.all([this.backend?.close(), this.firewall?.stop()]);
   }
 
@@ -142,20 +170,32 @@ export class Member {
     this.wanted = undefined;
     const sentence = `the lease is lost: ${reason}`;
     this.options.readiness.set('lease', sentence);
-    this.options.log.error(`${sentence}; nothing is forwarded until a lease is held again`);
+    const { forwardsElsewhere = false } = this.backend ?? {};
+    const meanwhile = forwardsElsewhere
+      ? 'whoever moves the packets (weft dataplane) goes on with the old subnet: stop it if that ' +
+        "is another node's now"
+      : 'nothing is forwarded until a lease is held again';
+    this.options.log.error(`${sentence}; ${meanwhile}`);
     this.settler.wake();
   }
 
   private trouble(reason: string): void {
     const { readiness } = this.options;
     if (reason !== '') readiness.set('lease', reason);
-    else if (this.wanted !== undefined && this.open) readiness.clear('lease');
+    else this.clearLease();
+  }
+
+  /** A lease that is set up may have run out all the same, while the store is out of reach. */
+  private clearLease(): void {
+    const sound = this.wanted !== undefined && this.wanted === this.settled;
+    if (sound && this.keeper?.status().trouble === '') this.options.readiness.clear('lease');
   }
 
   /** From what is to what is wanted; every step may be repeated. */
   private async settle(): Promise<void> {
     const lease = this.wanted;
-    const backend = this.backend!;
+    const { backend } = this;
+    if (backend === undefined) return;
     if (this.moved) {
       this.moved = false;
       await this.follow(backend);
@@ -163,6 +203,8 @@ export class Member {
     if (lease === undefined) {
       if (this.open) await backend.suspend();
       this.open = false;
+      this.settled = undefined;
+      await this.blackhole.remove();
       return;
     }
     const own = { subnet: lease.subnet, network: this.range };
@@ -170,9 +212,11 @@ export class Member {
     this.open = true;
     await this.setFirewall(lease.subnet);
     await this.writeFile(lease.subnet, backend.mtu);
+    if (this.ending.signal.aborted) return;
     this.followPeers(lease.subnet, backend);
-    this.settledOnce = true;
-    if (this.wanted === lease) this.options.readiness.clear('lease');
+    this.patient = true;
+    this.settled = lease;
+    this.clearLease();
   }
 
   private async follow(backend: Backend): Promise<void> {
@@ -239,8 +283,8 @@ export class Member {
   /** At the start the operator is there and is told; later the host may heal, and nobody is. */
   private failed(error: Error): void {
     const { readiness, log, fail } = this.options;
-    if (error instanceof NotYet) return;
-    if (!this.settledOnce) fail(error);
+    if (error instanceof NotYet || this.ending.signal.aborted) return;
+    if (!this.patient || endsForwarding(error)) fail(error);
     else if (readiness.set('host', error.message)) log.error(`${error.message}; trying on`);
   }
 

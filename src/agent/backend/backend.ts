@@ -52,6 +52,8 @@ export interface Backend {
   readonly mtu: number;
   /** What the node publishes besides its PublicIP; known as soon as the backend is created. */
   readonly attributes: Pick<Attributes, 'backendType' | 'backendData'>;
+  /** Another process moves the packets, and `suspend` stops nothing there. */
+  readonly forwardsElsewhere?: boolean;
   /** Whether nodes that publish this BackendType are reached by this backend. */
   reachable(backendType: string): boolean;
   /**
@@ -89,6 +91,8 @@ export interface BackendContext {
   readonly readiness: Readiness;
   /** `attributes` changed: publish them. */
   republish(): void;
+  /** Aborted when the node stops: an `open` under way gives up, since `close` waits for it. */
+  readonly ending?: AbortSignal;
 }
 
 /** Checks options and host, and makes what must exist before a lease is asked for. */

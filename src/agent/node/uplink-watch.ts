@@ -109,10 +109,12 @@ class Watch implements UplinkWatch {
 
   /** The address in use if it is still there, else the one that would be chosen now. */
   private addressOn(link: Link, was: string): string | undefined {
-    const { interfaces, interfacePatterns: patterns } = this.options.wishes;
+    const { interfaces, interfacePatterns: patterns, publicAddress } = this.options.wishes;
     const present = usableAddresses(link).map((row) => row.local);
     if (present.includes(was)) return was;
     if (interfaces.includes(was)) return undefined;
+    // Peers send to --public-ip, which nothing else on the interface answers for.
+    if (publicAddress !== undefined && formatAddress4(publicAddress) === was) return undefined;
     const byAddress = patterns.some((pattern) => pattern.test(was) && !pattern.test(link.name));
     const fits = (address: string) => patterns.some((pattern) => pattern.test(address));
     return byAddress ? present.find(fits) : present[0];

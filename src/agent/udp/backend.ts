@@ -67,6 +67,7 @@ abstract class Quiet implements Backend {
 /** A lease and nothing else: somebody else moves the packets (flannel's `alloc`). */
 export class LeaseOnly extends Quiet {
   readonly type: string;
+  readonly forwardsElsewhere = true;
   private readonly overhead: number;
   private underlayMtu: number;
 
@@ -109,7 +110,8 @@ export class Udp extends Quiet {
   private readonly context: BackendContext;
   private readonly forwarder: Forwarder;
   private readonly port: number;
-  private readonly ending = new AbortController();
+  private readonly closing = new AbortController();
+  private readonly ending: AbortSignal;
   private uplink: Uplink;
   /** What the forwarder runs with; undefined while it does not. */
   private running: Way | undefined;
@@ -122,6 +124,8 @@ export class Udp extends Quiet {
     this.forwarder = forwarder;
     this.port = readPort(context.options);
     this.uplink = context.uplink;
+    const signals = [this.closing.signal, ...(context.ending ? [context.ending] : [])];
+    this.ending = AbortSignal.any(signals);
   }
 
   get mtu(): number {
@@ -135,8 +139,9 @@ export class Udp extends Quiet {
     const { running } = this;
     if (running !== undefined && sameWay(running, way)) return;
     await this.halt(running !== undefined && sameSubnet(running.device, device));
+    this.ending.throwIfAborted();
     try {
-      await this.forwarder.start(way, this.ending.signal);
+      await this.forwarder.start(way, this.ending);
     } catch (error) {
       await this.forwarder.stop(false);
       throw error;
@@ -146,6 +151,7 @@ export class Udp extends Quiet {
   }
 
   override setPeers(leases: readonly Lease[]): void {
+    if (this.closing.signal.aborted) return;
     super.setPeers(leases);
     this.forwarder.setPeers(
       leases.map(({ subnet: { network, length }, publicAddress: peer }) => {
@@ -163,8 +169,10 @@ export class Udp extends Quiet {
   }
 
   async close(): Promise<void> {
-    this.ending.abort(new Error('closed'));
+    this.closing.abort(new Error('closed'));
     await this.halt(this.config.keepDevice);
+    // Whoever forwards next may be in another network.
+    this.forwarder.forgetPeers();
   }
 
   private async halt(keepDevice: boolean): Promise<void> {

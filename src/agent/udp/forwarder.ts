@@ -110,6 +110,11 @@ export class Forwarder {
     this.table?.set(rows);
   }
 
+  /** The next start publishes no peers until it is told some. */
+  forgetPeers(): void {
+    this.rows = undefined;
+  }
+
   /** The underlay's MTU changed; the device keeps its own, which pods were told. */
   noteUnderlayMtu(mtu: number): void {
     if (this.tunnel === undefined) return;
