@@ -185,7 +185,7 @@ export class Agent implements Observed {
       member.look();
     } else {
       log.info('SIGHUP: the network config is another: taking it over');
-      await member.leave();
+      await member.leave(sameRange(member.network, reading.config));
       if (!ending.signal.aborted) await this.join(reading.config, () => this.watch!.uplink);
     }
   }
@@ -299,6 +299,13 @@ async function readPrevious(path: string): Promise<Prefix4 | undefined> {
   const text = await readFile(path, 'utf8').catch(() => '');
   const reading = parseSubnetFile(text);
   return reading.ok ? reading.value.subnet : undefined;
+}
+
+/** Whether what was set for the one network is recognised in the other. */
+function sameRange({ ipv4: one }: NetworkConfig, { ipv4: other }: NetworkConfig): boolean {
+  return (
+    isDeepStrictEqual(one?.network, other?.network) && one?.subnetLength === other?.subnetLength
+  );
 }
 
 function explain(reading: Exclude<NetworkReading, { kind: 'config' }>): string {

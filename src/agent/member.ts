@@ -132,13 +132,16 @@ export class Member {
     return this.ended;
   }
 
-  /** `stop`, for good: the node goes into another network, or to another subnet. */
-  async leave(): Promise<void> {
+  /**
+   * `stop`, for good: the node goes into another network, or to another subnet.
+   * @param sameRange whether the next one knows what was set for this one as weft's, by Network and
+   * SubnetLen; if not, addresses of devices and routes to peers go now
+   */
+  async leave(sameRange: boolean): Promise<void> {
     await this.stop();
-    try {
-      await this.blackhole.remove();
-    } catch (error) {
-      this.options.log.warn((error as Error).message);
+    const work = [this.blackhole.remove(), sameRange ? undefined : this.backend?.suspend()];
+    for (const result of await Promise.allSettled(work)) {
+      if (result.status === 'rejected') this.options.log.warn(result.reason.message);
     }
   }
 

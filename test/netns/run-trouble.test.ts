@@ -183,6 +183,30 @@ describe('a node that runs weft run', () => {
     assert.ok(pings(podOf(weft!).namespace, podOf(other!).address));
   });
 
+  test('SIGHUP to another Network leaves nothing of the old one behind', async () => {
+    await cluster.configure({ Type: 'vxlan' });
+    const [weft, other] = await cluster.startAll();
+    await waitForPing(podOf(weft!).namespace, podOf(other!).address);
+    const { namespace } = weft!.space;
+    const traces = () =>
+      [
+        ['ip', '-n', namespace, '-4', 'route', 'show'],
+        ['ip', '-n', namespace, '-4', 'neigh', 'show', 'nud', 'permanent'],
+        ['ip', '-n', namespace, '-4', 'address', 'show', 'dev', 'flannel.1'],
+        ['ip', 'netns', 'exec', namespace, 'bridge', 'fdb', 'show', 'dev', 'flannel.1'],
+      ]
+        .map((argv) => attempt(argv).stdout)
+        .join('');
+    const old = /via 10\.244\.|10\.244\.\d+\.\d+ (?:dev|lladdr)|inet 10\.244\.|dst 192\.0\.2\./;
+    assert.match(traces(), old);
+    await cluster.configure({ Type: 'vxlan' }, { Network: '10.99.0.0/16' });
+    weft!.process.child.kill('SIGHUP');
+    await weft!.process.waitForOutput(/holding 10\.99\.\d+\.0\/24 of 10\.99\.0\.0\/16/);
+    await waitFor('the address of the new one', () => /inet 10\.99\./.test(traces()));
+    assert.doesNotMatch(traces(), old);
+    await ready(weft!);
+  });
+
   test('weft agent keeps the lease and leaves packets to weft dataplane', async () => {
     const [first, second] = cluster.nodes;
     const agent = await cluster.start(first!, ['agent']);

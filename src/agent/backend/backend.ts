@@ -70,7 +70,10 @@ export interface Backend {
   setPeers(leases: readonly Lease[]): void;
   /** The uplink got another address, MTU or index at run time; followed by `open`. */
   setUplink(uplink: Uplink): Promise<void>;
-  /** The lease is lost: nothing is forwarded for its subnet until `open` is called again. */
+  /**
+   * The lease is lost: nothing is forwarded for its subnet until `open` is called again. After
+   * `close`: the node leaves the network, inside of which alone its entries are known as weft's.
+   */
   suspend(): Promise<void>;
   status(): BackendStatus;
   /** Stops looking. Devices and routes stay, as flannel's do, so that packets flow meanwhile. */

@@ -89,6 +89,7 @@ class HostGateway implements Backend, Driver<HostGatewaySight> {
   async suspend(): Promise<void> {
     await this.reconciler.deactivate();
     if (this.own === undefined) return;
+    await this.reconciler.clear();
     await routes.removePeerRoutes(this.context.run, this.own, this.uplink.name);
     this.own = undefined;
   }

@@ -107,6 +107,8 @@ class Vxlan implements Backend, Driver<VxlanSight> {
     await this.reconciler.deactivate();
     const { own, context } = this;
     if (own === undefined) return;
+    // Without the device its entries are gone; routes by the uplink may be there.
+    if ((await showLink(context.run, this.device)) !== undefined) await this.reconciler.clear();
     await routes.removePeerRoutes(context.run, own, this.uplink.name);
     await device.closeDevice(context.run, this.device, own);
     this.own = undefined;

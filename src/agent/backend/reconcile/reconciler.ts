@@ -100,6 +100,18 @@ export class Reconciler<Seen extends Sight> {
     await this.looking;
   }
 
+  /**
+   * Removes everything that is ours, in the state after `deactivate`. What will not go is told.
+   * @throws CommandError if the kernel cannot be looked at
+   */
+  async clear(): Promise<void> {
+    const { found } = await this.options.driver.look(this.leases ?? []);
+    this.setbacks.forgive();
+    await this.carryOut(makePlan([], this.claimKnown(found)), { entries: [], refused: new Map() });
+    this.inForce = new Map();
+    this.programmed = 0;
+  }
+
   setPeers(leases: readonly Lease[]): void {
     this.leases = leases;
     this.wake();
