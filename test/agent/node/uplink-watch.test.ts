@@ -78,7 +78,7 @@ describe('the watch over the uplink', () => {
 
   test('takes nothing in place of the --public-ip that chose the interface', async () => {
     await start({ ...WISHES, interfaces: [], publicAddress: parseAddress4('192.0.2.1') });
-    space.ip('address add 192.0.2.9/24 dev eth0\naddress delete 192.0.2.1/24 dev eth0\n');
+    space.ip('address add 198.51.100.1/24 dev eth0\naddress delete 192.0.2.1/24 dev eth0\n');
     await waitFor('word', () => reason().includes('eth0 lost its address 192.0.2.1'));
     assert.deepEqual(moves, []);
     space.ip('address add 192.0.2.1/24 dev eth0\n');
