@@ -45,10 +45,11 @@ describe('what a packet says of itself', () => {
   }
 
   test('any bytes are described, in words that do no harm to a terminal', () => {
-    const headers = fc.uint8Array({ maxLength: 100 }).map((bytes) => {
-      if (bytes.length > 9)
-        [bytes[0], bytes[9]] = [0x40 | (bytes[0]! & 15), [1, 6, 17][bytes[9]! % 3]!];
-      return bytes;
+    // Of a protocol with ports or types, and mostly no fragment: what noise alone hardly ever is.
+    const headers = fc.uint8Array({ minLength: 10, maxLength: 100 }).map((bytes) => {
+      const protocol = [1, 6, 17][bytes[9]! % 3]!;
+      const whole = bytes.with(0, 0x40 | (bytes[0]! & 15)).with(9, protocol);
+      return bytes[1]! < 32 ? whole : whole.with(6, 0).with(7, 0);
     });
     const property = fc.property(fc.oneof(headers, fc.uint8Array({ maxLength: 100 })), (bytes) => {
       const { detail, ...rest } = describePacket(bytes);
