@@ -8,6 +8,7 @@ import type { Logger } from '../log.ts';
 import { live, settledWithin } from './ending.ts';
 import { endsForwarding, Fault } from './fault.ts';
 import { createSource } from './lease-source.ts';
+import { LeaseGuard } from './node/lease-guard.ts';
 import * as settings from './node/settings.ts';
 import { Settler } from './node/settler.ts';
 import { type UplinkWatch, watchUplink } from './node/uplink-watch.ts';
@@ -38,6 +39,7 @@ export class Dataplane {
   private sinceSeconds = 0;
   private watch: UplinkWatch | undefined;
   private settler: Settler | undefined;
+  private guard: LeaseGuard | undefined;
 
   constructor(config: Config, log: Logger) {
     this.config = config;
@@ -77,13 +79,27 @@ export class Dataplane {
     this.startWatch(uplink, signal);
     this.sinceSeconds = Date.now() / 1000;
     this.readiness.set('leases', `no list of leases yet from ${this.source.name}`);
+    const guard = this.createGuard(this.device);
+    this.guard = guard;
     this.peers = watchPeers({
       source: this.source,
       rules: this.rules(this.device, uplink),
       log,
       changed: (peers) => this.forwarder.setPeers(peers.rows()),
+      standing: (standing) => guard.hear(standing),
     });
     this.readiness.clear('start');
+  }
+
+  private createGuard(device: TunnelDevice): LeaseGuard {
+    const { run, readiness, log, source, config } = this;
+    return new LeaseGuard({
+      ...{ run, readiness, log, source, subnet: device.subnet },
+      publicAddress: () => this.uplink!.publicAddress,
+      suspend: (suspended) => this.forwarder.suspend(suspended),
+      settled: () => settings.requireSameNode(config, device),
+      fail: (fault) => this.fail(fault),
+    });
   }
 
   private rules({ network, subnet }: TunnelDevice, { publicAddress }: Uplink): AdmissionRules {
@@ -127,6 +143,7 @@ export class Dataplane {
   private async stop(): Promise<void> {
     this.readiness.set('start', 'stopping');
     this.ending.abort(new Error('stopping'));
+    this.guard?.stop();
     const watches = Promise.all([this.peers?.stop(), this.watch?.stop()]);
     const watching = settledWithin(STOP_STEP_MS, watches, this.log);
     // A rebinding under way stops and starts the forwarder too.

@@ -175,8 +175,8 @@ export class Member {
     this.options.readiness.set('lease', sentence);
     const { forwardsElsewhere = false } = this.backend ?? {};
     const meanwhile = forwardsElsewhere
-      ? 'whoever moves the packets (weft dataplane) goes on with the old subnet: stop it if that ' +
-        "is another node's now"
+      ? 'weft dataplane stops carrying packets when it is gone or names another node; anything ' +
+        'else that moves them goes on with the old subnet until it is stopped'
       : 'nothing is forwarded until a lease is held again';
     this.options.log.error(`${sentence}; ${meanwhile}`);
     this.settler.wake();

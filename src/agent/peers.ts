@@ -1,7 +1,13 @@
 import { type AdmissionRules, noRefusals } from '../lease/admission.ts';
 import type { Lease } from '../lease/lease.ts';
 import type { LeaseSource, SourceStatus, StopWatching } from '../lease/source.ts';
-import { LeaseWatcher, type PeerRow, type Refusal, type WatcherCounts } from '../lease/watcher.ts';
+import {
+  LeaseWatcher,
+  type OwnStanding,
+  type PeerRow,
+  type Refusal,
+  type WatcherCounts,
+} from '../lease/watcher.ts';
 import type { Logger } from '../log.ts';
 
 /** A burst of events becomes one change; two milliseconds are below what anybody can notice. */
@@ -21,6 +27,8 @@ export interface PeersOptions {
    * and never before it. How long it takes sets the pause before the next call.
    */
   readonly changed: (peers: Peers) => void;
+  /** Whose the own subnet is: told with the first list, and whenever it is another's since. */
+  readonly standing?: (standing: OwnStanding) => void;
 }
 
 /** The nodes that can be reached now, as the lease source tells them. */
@@ -66,6 +74,7 @@ class Follower implements Peers {
   private earliest = 0;
   private reporting: NodeJS.Timeout | undefined;
   private told = '';
+  private stood = '';
 
   constructor(options: PeersOptions) {
     this.options = options;
@@ -78,10 +87,12 @@ class Follower implements Peers {
         const changed = this.watcher.snapshot(entries);
         if (changed || !this.listed) this.schedule();
         this.listed = true;
+        this.tellStanding();
         this.reportRefusals();
       },
       changes: (changes) => {
         if (this.watcher.changes(changes)) this.schedule();
+        this.tellStanding();
         this.reportRefusals();
       },
     });
@@ -89,7 +100,9 @@ class Follower implements Peers {
 
   configure(rules: AdmissionRules): void {
     if (this.watcher.configure(rules) && this.listed) this.schedule();
-    if (this.listed) this.reportRefusals();
+    if (!this.listed) return;
+    this.tellStanding();
+    this.reportRefusals();
   }
 
   leases(): Lease[] {
@@ -129,6 +142,14 @@ class Follower implements Peers {
     this.options.changed(this);
     const now = performance.now();
     this.earliest = now + Math.max(LEAST_PAUSE_MS, (now - start) * PAUSE_PER_CHANGE);
+  }
+
+  private tellStanding(): void {
+    const standing = this.watcher.standing();
+    const text = JSON.stringify(standing);
+    if (text === this.stood) return;
+    this.stood = text;
+    this.options.standing?.(standing);
   }
 
   /** At most a line a second, and only when the counts are others than told before. */

@@ -32,6 +32,7 @@ export const TX_OWN_SUBNET = DROPS + 5;
 export const TX_TOO_BIG = DROPS + 6;
 export const TX_SOCKET_FULL = DROPS + 7;
 export const TX_SEND_REFUSED = DROPS + 8;
+export const TX_LEASE_LOST = DROPS + 9;
 
 export const RX_SENTINEL = DROPS;
 export const RX_TOO_SHORT = DROPS + 1;
@@ -52,6 +53,7 @@ export const RX_TUN_REFUSED = DROPS + 14;
 export const RX_SOCKET_OVERFLOW = DROPS + 15;
 export const RX_TOO_BIG = DROPS + 16;
 export const RX_ECN_CONGESTION = DROPS + 17;
+export const RX_LEASE_LOST = DROPS + 18;
 
 /** [slot, reason label, meaning], in the order of the checks. */
 export type CounterRow = readonly [slot: number, label: string, help: string];
@@ -61,6 +63,7 @@ export const TX_DROPS: readonly CounterRow[] = [
   [TX_MALFORMED, 'malformed', 'inner header and length contradict each other'],
   [TX_BAD_OFFLOAD, 'bad_offload', 'virtio_net_hdr of the TUN contradicts the packet'],
   [TX_TTL_EXCEEDED, 'ttl_exceeded', 'inner TTL ran out here (--ttl=flannel)'],
+  [TX_LEASE_LOST, 'lease_lost', "this node's lease is lost: nothing is carried until it is held"],
   [TX_NO_ROUTE, 'no_route', 'no lease covers the destination'],
   [TX_OWN_SUBNET, 'own_subnet', 'destination is in our own subnet: no bridge took it'],
   [TX_TOO_BIG, 'too_big', 'over the path MTU with DF set; the sender is told, within a rate limit'],
@@ -76,6 +79,7 @@ export const RX_DROPS: readonly CounterRow[] = [
   [RX_BAD_HEADER, 'bad_header', 'inner header length impossible'],
   [RX_BAD_LENGTH, 'bad_length', 'inner total length differs from the datagram'],
   [RX_BAD_CHECKSUM, 'bad_checksum', 'inner IPv4 header checksum wrong'],
+  [RX_LEASE_LOST, 'lease_lost', "this node's lease is lost: nothing is carried until it is held"],
   [RX_UNKNOWN_PEER, 'unknown_peer', 'sender is no PublicIP of a live lease'],
   [RX_SPOOFED_SOURCE, 'spoofed_source', 'inner source outside the lease of the sender'],
   [RX_MARTIAN_SOURCE, 'martian_source', 'inner source is ours, loopback or multicast'],

@@ -18,6 +18,7 @@ import {
   ROOT_AT,
   ROOT_COUNT,
   ROOT_FIRST,
+  SUSPENDED,
   USED_WORDS,
 } from './table.ts';
 
@@ -79,6 +80,11 @@ export function compile(
   if (prefixContains(network, own)) usable.push({ ...own, peer: 0 });
   insertAll(table, usable, accountOf);
   return rows.length - passedOver - leases;
+}
+
+/** Makes a table just filled with no rows one by which nothing passes: the lease is lost. */
+export function suspend(table: Int32Array): void {
+  table[SUSPENDED] = 1;
 }
 
 function isUsable(row: Row, own: Prefix4, network: Prefix4): boolean {

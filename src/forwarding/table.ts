@@ -26,6 +26,8 @@ export const HASH_AT = 9;
 export const HASH_MASK = 10;
 export const LONGEST_PROBE = 11;
 export const USED_WORDS = 12;
+/** 1 where the node's own lease is lost, and nothing may pass; `suspend` of the compiler's. */
+export const SUSPENDED = 13;
 
 /** The root follows the header, at a fixed place, which saves the look-up a load. */
 export const ROOT_AT = 16;
@@ -91,6 +93,11 @@ export function ownContains(table: Int32Array, address: number): boolean {
 /** Whether an address lies in the overlay network. */
 export function networkContains(table: Int32Array, address: number): boolean {
   return ((address ^ table[NETWORK]) & ~table[NETWORK_HOST_MASK]) === 0;
+}
+
+/** Whether nothing may pass, for the node's lease is lost; such a table has no peers. */
+export function isSuspended(table: Int32Array): boolean {
+  return table[SUSPENDED] !== 0;
 }
 
 /** Spreads addresses that differ in few bits, as nodes' do, over all 32. */

@@ -38,6 +38,7 @@ export function createFileSource(options: FileSourceOptions): LeaseSource {
 
 class FileSource implements LeaseSource {
   readonly name: string;
+  readonly whole = false;
   readonly #options: FileSourceOptions;
   readonly #standing: SourceStanding;
 

@@ -30,6 +30,8 @@ export interface LeaseSource {
   config?(): Promise<NetworkReading>;
   /** The present state, for metrics and readiness. */
   status(): SourceStatus;
+  /** Every node's lease lies here, its reader's too: gone is lost. A file may be without. */
+  readonly whole: boolean;
 }
 
 /** Resolves when connections, watches and timers of the source are gone. */

@@ -1,3 +1,4 @@
+import type { Prefix4 } from '../wire/address.ts';
 import type { AdmissionRules, RefusalReason } from './admission.ts';
 import { isRefusal, judge, noRefusals } from './admission.ts';
 import type { Lease, Subnets } from './lease.ts';
@@ -27,6 +28,14 @@ export interface WatcherCounts {
   /** Since start: what the source said, and how many puts and deletes left all as it was. */
   readonly events: Readonly<Record<'put' | 'delete' | 'snapshot' | 'ignored', number>>;
 }
+
+/**
+ * Whose the subnet of the rules' `own` is, by what the source says: this node's, another's (with
+ * its PublicIP), or nobody's that could be read.
+ */
+export type OwnStanding =
+  | { readonly kind: 'own' | 'unclaimed' }
+  | { readonly kind: 'foreign'; readonly publicAddress: number };
 
 interface Entry {
   readonly key: string;
@@ -122,6 +131,21 @@ export class LeaseWatcher {
     return leases;
   }
 
+  /** Whose the own subnet is; without one, nobody's. */
+  standing(): OwnStanding {
+    const { own } = this.#rules;
+    const entries = own === null ? [] : (this.#claims.get(claimId(own.subnet))?.entries ?? []);
+    let newest: Entry | null = null;
+    for (const entry of entries) {
+      if (entry.verdict === 'own') return { kind: 'own' };
+      // A value without PublicIP names no node.
+      if (entry.lease === null || entry.lease.publicAddress === 0) continue;
+      if (newest === null || newer(entry, newest)) newest = entry;
+    }
+    if (newest === null) return { kind: 'unclaimed' };
+    return { kind: 'foreign', publicAddress: newest.lease!.publicAddress };
+  }
+
   /** What is refused now, at most `limit` of it. */
   refusals(limit: number): Refusal[] {
     const found: Refusal[] = [];
@@ -173,8 +197,7 @@ export class LeaseWatcher {
   }
 
   #enter(key: string, { subnet }: Subnets): Entry {
-    // 64 lengths a network: a number as key costs less than text, and stays far below 2^53.
-    const id = subnet.network * 64 + subnet.length;
+    const id = claimId(subnet);
     const claim = this.#claims.get(id) ?? { id, entries: [], peer: null };
     this.#claims.set(id, claim);
     const entry: Entry = { key, claim, lease: null, order: 0, fault: '', verdict: null };
@@ -214,6 +237,11 @@ export class LeaseWatcher {
     if (verdict === 'peer') this.#peers += step;
     else if (isRefusal(verdict)) this.#refused[verdict] += step;
   }
+}
+
+/** 64 lengths a network: a number as key costs less than text, and stays far below 2^53. */
+function claimId({ network, length }: Prefix4): number {
+  return network * 64 + length;
 }
 
 function newer(one: Entry, other: Entry): boolean {

@@ -44,6 +44,7 @@ describe('the table of peers', () => {
     told = [];
     const source: LeaseSource = {
       name: 'a list in memory',
+      whole: true,
       watch: (given) => {
         sink = given;
         return async () => {

@@ -24,6 +24,7 @@ function sourceOf(readings: readonly NetworkReading[]): LeaseSource & { asked():
   return {
     name: 'a place',
     watch: () => async () => undefined,
+    whole: true,
     status: () => ({
       state: 'connecting',
       reason: '',

@@ -253,3 +253,55 @@ describe('how leases change', () => {
     assert.deepEqual(refused(watcher), expected);
   });
 });
+
+describe('whose the own subnet is', () => {
+  const OWN = '10.244.9.0-24';
+  const at = (text: string) => ({ kind: 'foreign', publicAddress: parseAddress4(text)! });
+
+  test("ours, another node's, and ours again", () => {
+    const watcher = withOnePeer();
+    assert.deepEqual(watcher.standing(), { kind: 'unclaimed' });
+    put(watcher, entry(OWN, '192.0.2.9'));
+    assert.deepEqual(watcher.standing(), { kind: 'own' });
+    put(watcher, entry(OWN, '192.0.2.77'));
+    assert.deepEqual(watcher.standing(), at('192.0.2.77'));
+    put(watcher, entry(OWN, '192.0.2.9'));
+    assert.deepEqual(watcher.standing(), { kind: 'own' });
+    remove(watcher, OWN);
+    assert.deepEqual(watcher.standing(), { kind: 'unclaimed' });
+  });
+
+  test('still ours where the key stands and its value cannot be read, or names nobody', () => {
+    const watcher = withOnePeer();
+    put(watcher, entry(OWN, '192.0.2.9'), { key: OWN, value: '{', order: 99 });
+    assert.deepEqual(watcher.standing(), { kind: 'own' });
+    put(watcher, entry(OWN, '0.0.0.0'));
+    assert.deepEqual(watcher.standing(), { kind: 'unclaimed' });
+  });
+
+  test('ours by either form of the key; of others, the newest counts', () => {
+    const watcher = withOnePeer();
+    put(watcher, entry(OWN, '192.0.2.77'), entry(`${OWN}&fd00:9::-64`, '192.0.2.78'));
+    assert.deepEqual(watcher.standing(), at('192.0.2.78'));
+    put(watcher, entry(`${OWN}&fd00:9::-64`, '192.0.2.9'));
+    assert.deepEqual(watcher.standing(), { kind: 'own' });
+  });
+
+  test('not touched by leases inside it, around it, or beside it', () => {
+    const watcher = withOnePeer();
+    const others = ['10.244.9.128-25', '10.244.8.0-23', '10.244.10.0-24'];
+    put(watcher, ...others.map((key) => entry(key, '192.0.2.77')));
+    assert.deepEqual(watcher.standing(), { kind: 'unclaimed' });
+  });
+
+  test('judged by the rules in force', () => {
+    const watcher = withOnePeer();
+    put(watcher, entry(OWN, '192.0.2.10'));
+    assert.deepEqual(watcher.standing(), at('192.0.2.10'));
+    const own = { ...RULES.own!, publicAddress: parseAddress4('192.0.2.10')! };
+    watcher.configure({ ...RULES, own });
+    assert.deepEqual(watcher.standing(), { kind: 'own' });
+    watcher.configure({ ...RULES, own: null });
+    assert.deepEqual(watcher.standing(), { kind: 'unclaimed' });
+  });
+});

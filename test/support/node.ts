@@ -124,7 +124,8 @@ export class Weft {
     const forced = process.env.TEST_OFFLOAD;
     const offload = forced === undefined ? [] : ['--offload', forced];
     const [command, rest] = splitCommand(args);
-    const leaseless = ['--network', OVERLAY, '--subnet', space.subnet];
+    const follows = args.includes('--subnet-file');
+    const leaseless = follows ? [] : ['--network', OVERLAY, '--subnet', space.subnet];
     const own = command === 'dataplane' ? leaseless : ['--subnet-file', space.subnetFile];
     // The packets of a probe would be counted with those of the test.
     const packets = command === 'agent' ? [] : [...offload, '--probe-interval', '0'];

@@ -71,6 +71,7 @@ export class Forwarder {
   private upkeep: Upkeep | undefined;
   private underlayMtu: number | undefined;
   private rows: readonly PeerRow[] | undefined;
+  private suspended = false;
   private publicationsBefore = 0;
   private past: Pool['counters'] = [];
   private dropsBefore = 0;
@@ -107,7 +108,13 @@ export class Forwarder {
   /** The peers, all of them; those of before stay in force until the first call. */
   setPeers(rows: readonly PeerRow[]): void {
     this.rows = rows;
-    this.table?.set(rows);
+    this.table?.set(rows, this.suspended);
+  }
+
+  /** While suspended nothing passes in either direction; what arrives is counted. */
+  suspend(suspended: boolean): void {
+    this.suspended = suspended;
+    if (this.rows !== undefined) this.table?.set(this.rows, suspended);
   }
 
   /** The next start publishes no peers until it is told some. */
@@ -160,7 +167,7 @@ export class Forwarder {
     const published = () => this.options.published();
     const { publication, accounts } = pool;
     this.table = new PeerTable({ publication, accounts, network, subnet, log, published });
-    if (this.rows !== undefined) this.table.set(this.rows);
+    if (this.rows !== undefined) this.table.set(this.rows, this.suspended);
   }
 
   /** A pump dies of a deleted device too; the operator is told of the cause, not of the symptom. */

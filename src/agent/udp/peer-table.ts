@@ -1,5 +1,5 @@
 import type { Accounts } from '../../dataplane/accounts.ts';
-import { compile } from '../../forwarding/compile.ts';
+import { compile, suspend } from '../../forwarding/compile.ts';
 import type { Publication } from '../../forwarding/publication.ts';
 import { publish } from '../../forwarding/publication.ts';
 import type { PeerRow } from '../../lease/watcher.ts';
@@ -28,14 +28,19 @@ export class PeerTable {
   private timer: NodeJS.Timeout | undefined;
   private retryMs = FIRST_RETRY_MS;
   private leftOut = 0;
+  private suspended = false;
 
   constructor(options: PeerTableOptions) {
     this.options = options;
   }
 
-  /** Publishes at once, or as soon as no reader is in the way. */
-  set(rows: readonly PeerRow[]): void {
+  /**
+   * Publishes at once, or as soon as no reader is in the way.
+   * @param suspended nothing may pass, whatever the rows
+   */
+  set(rows: readonly PeerRow[], suspended = false): void {
     this.rows = rows;
+    this.suspended = suspended;
     if (this.timer === undefined) this.publishNow();
   }
 
@@ -49,7 +54,9 @@ export class PeerTable {
     let leftOut = 0;
     const done = publish(publication, (table) => {
       accounts.begin();
-      leftOut = compile(table, this.rows, subnet, network, accounts.accountOf);
+      const rows = this.suspended ? [] : this.rows;
+      leftOut = compile(table, rows, subnet, network, accounts.accountOf);
+      if (this.suspended) suspend(table);
     });
     if (!done) {
       this.timer = setTimeout(() => this.publishNow(), this.retryMs);

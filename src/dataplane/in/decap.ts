@@ -3,7 +3,14 @@
  * the port can send; so the sender must be a peer, the inner source its own, the inner destination
  * ours.
  */
-import { findPeer, lookup, NO_PEER, ownContains, peerAddress } from '../../forwarding/table.ts';
+import {
+  findPeer,
+  isSuspended,
+  lookup,
+  NO_PEER,
+  ownContains,
+  peerAddress,
+} from '../../forwarding/table.ts';
 import {
   decrementTimeToLive,
   destination,
@@ -76,6 +83,7 @@ export function createDecap(
   function fromPeer(table: Int32Array, sender: number, from: number): boolean {
     const slot = lookup(table, from);
     if (slot !== NO_PEER && (peerAddress(table, slot) | 0) === sender) return true;
+    if (isSuspended(table)) return refuse(counters.RX_LEASE_LOST);
     if (anySender) return true;
     if (findPeer(table, sender) === NO_PEER) return refuse(counters.RX_UNKNOWN_PEER);
     if (!strict) return true;

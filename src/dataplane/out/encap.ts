@@ -1,5 +1,5 @@
 /** Out: which peer carries a packet, or a counted reason why none does. */
-import { lookup, NO_PEER, ownContains } from '../../forwarding/table.ts';
+import { isSuspended, lookup, NO_PEER, ownContains } from '../../forwarding/table.ts';
 import {
   decrementTimeToLive,
   destination,
@@ -50,16 +50,18 @@ export function createEncap(
     const slot = lookup(table, to);
     if (slot === NO_PEER) {
       answer.unreachable(table, at, length);
-      return refuse(
-        ownContains(table, to) ? counters.TX_OWN_SUBNET : counters.TX_NO_ROUTE,
-        packets,
-      );
+      return refuse(whyNoPeer(table, to), packets);
     }
     if (lowerTimeToLive && !decrementTimeToLive(bytes, at)) {
       answer.timeExceeded(table, at, length);
       return refuse(counters.TX_TTL_EXCEEDED, packets);
     }
     return slot;
+  }
+
+  function whyNoPeer(table: Int32Array, to: number): number {
+    if (isSuspended(table)) return counters.TX_LEASE_LOST;
+    return ownContains(table, to) ? counters.TX_OWN_SUBNET : counters.TX_NO_ROUTE;
   }
 
   const encap: Encap = { route, reason: 0 };

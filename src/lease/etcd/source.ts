@@ -26,6 +26,7 @@ export function createEtcdSource(options: EtcdSourceOptions): LeaseSource {
 
 class EtcdSource implements LeaseSource {
   readonly name: string;
+  readonly whole = true;
   readonly #settings: EtcdSettings;
   readonly #standing: SourceStanding;
 
