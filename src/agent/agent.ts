@@ -10,7 +10,8 @@ import { CommandError, commandRunner } from '../linux/command.ts';
 import type { Route } from '../linux/route.ts';
 import type { Logger } from '../log.ts';
 import type { Prefix4 } from '../wire/address.ts';
-import { type BackendMaker, type BackendStatus, findMaker } from './backend/backend.ts';
+import type { BackendMaker, BackendStatus } from './backend/backend.ts';
+import { checkNetwork } from './backend/check.ts';
 import { live, settledWithin } from './ending.ts';
 import { Fault } from './fault.ts';
 import type { FirewallStatus } from './firewall/firewall.ts';
@@ -179,7 +180,8 @@ export class Agent implements Observed {
     if (ending.signal.aborted) return;
     const refusal = this.refuse(reading);
     if (refusal !== '' || reading.kind !== 'config') {
-      log.error(`SIGHUP: ${refusal}; the network config in force stays`);
+      const cure = reading.kind === 'unreachable' ? 'once it answers' : 'once that is corrected';
+      log.error(`SIGHUP: ${refusal}; the network config in force stays; SIGHUP again ${cure}`);
     } else if (isDeepStrictEqual(reading.config, member.network)) {
       log.info('SIGHUP: the network config is the same; looking at firewall and backend');
       member.look();
@@ -190,11 +192,11 @@ export class Agent implements Observed {
     }
   }
 
-  /** What is wrong with a config at the first glance, or the empty string. */
+  /** What is wrong with a config, as far as a look can tell, or the empty string. */
   private refuse(reading: NetworkReading): string {
     if (reading.kind !== 'config') return explain(reading);
     try {
-      findMaker(reading.config.backend.type, this.makers);
+      checkNetwork(reading.config, this.watch!.uplink, this.makers);
       return '';
     } catch (error) {
       return (error as Error).message;

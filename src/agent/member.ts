@@ -7,6 +7,7 @@ import type { Run } from '../linux/command.ts';
 import type { Logger } from '../log.ts';
 import { formatAddress4, formatPrefix4, type Prefix4 } from '../wire/address.ts';
 import { type Backend, type BackendMaker, createBackend } from './backend/backend.ts';
+import { requireNetwork } from './backend/check.ts';
 import { endsForwarding, Fault } from './fault.ts';
 import { type Firewall, startFirewall } from './firewall/firewall.ts';
 import { Blackhole } from './node/blackhole.ts';
@@ -34,6 +35,10 @@ export interface MemberOptions {
   /** Told what cannot be gone on with: the host refuses what the start needs. */
   readonly fail: (error: Error) => void;
 }
+
+const ABOUT_IPV6 =
+  'the network config enables IPv6, which weft does not carry: the lease has an IPv6 part, for ' +
+  'flanneld fails on a lease without, but pods here get IPv4 alone (set EnableIPv6 to false)';
 
 /** A step that somebody else tells of and tries again. */
 class NotYet extends Error {}
@@ -72,7 +77,8 @@ export class Member {
     this.network = options.network;
     this.uplink = options.uplink;
     this.patient = !options.first;
-    this.range = requireIpv4(options.network, options.log);
+    this.range = requireNetwork(options.network);
+    if (options.network.ipv6 !== null) options.log.warn(ABOUT_IPV6);
     const { readiness, log, run, config } = options;
     const { range: network } = this;
     this.blackhole = new Blackhole({ run, log, network, seconds: config.resyncSeconds });
@@ -296,10 +302,4 @@ export class Member {
     const { name, publicAddress } = this.uplink;
     return `${this.network.backend.type} over ${name} as ${formatAddress4(publicAddress)}`;
   }
-}
-
-function requireIpv4(network: NetworkConfig, log: Logger): Prefix4 {
-  if (network.ipv6 !== null) log.warn('the network config enables IPv6, which weft does not carry');
-  if (network.ipv4 !== null) return network.ipv4.network;
-  throw new Fault('configuration', 'the network config enables IPv6 alone: weft carries IPv4');
 }

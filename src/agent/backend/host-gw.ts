@@ -26,7 +26,8 @@ export async function createHostGateway(context: BackendContext): Promise<Backen
   return new HostGateway(context);
 }
 
-function refuseNat({ name, address, publicAddress }: Uplink): void {
+/** @throws Fault */
+export function refuseNat({ name, address, publicAddress }: Uplink): void {
   if (address === publicAddress) return;
   throw new Fault(
     'configuration',

@@ -65,7 +65,11 @@ export function readVxlanOptions(given: Readonly<Record<string, unknown>>): Vxla
  * would do to the device without telling the pods.
  * @throws Fault where IPv4 does not fit
  */
-export function chooseVxlanMtu(underlayMtu: number, uplink: Uplink, log: Logger): number {
+export function chooseVxlanMtu(
+  underlayMtu: number,
+  uplink: Uplink,
+  log: Pick<Logger, 'warn'>,
+): number {
   if (underlayMtu > uplink.mtu) {
     log.warn(
       `Backend MTU ${underlayMtu} of the network config is more than the ${uplink.mtu} of ` +
