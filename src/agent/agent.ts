@@ -9,15 +9,16 @@ import type { WatcherCounts } from '../lease/watcher.ts';
 import { CommandError, commandRunner } from '../linux/command.ts';
 import type { Route } from '../linux/route.ts';
 import type { Logger } from '../log.ts';
-import type { Prefix4 } from '../wire/address.ts';
+import { formatPrefix4 } from '../wire/address.ts';
 import type { BackendMaker, BackendStatus } from './backend/backend.ts';
 import { checkNetwork } from './backend/check.ts';
+import { clearFormerNetwork } from './backend/former.ts';
 import { live, settledWithin } from './ending.ts';
 import { Fault } from './fault.ts';
 import type { FirewallStatus } from './firewall/firewall.ts';
 import { awaitNetworkConfig, createRegistry, createSource } from './lease-source.ts';
 import { Member } from './member.ts';
-import { parseSubnetFile } from './node/subnet-file.ts';
+import { parseSubnetFile, type SubnetFile } from './node/subnet-file.ts';
 import { type UplinkWatch, watchUplink } from './node/uplink-watch.ts';
 import { type Observed, type OwnView, routeTo } from './observed.ts';
 import { NO_COUNTS, NO_STATUS, type Peers } from './peers.ts';
@@ -152,7 +153,9 @@ export class Agent implements Observed {
   private async enter(network: NetworkConfig, uplink: Uplink): Promise<void> {
     const { config, source, registry, makers, run, readiness, log } = this;
     this.member = undefined;
-    const previous = await readPrevious(config.subnetFile);
+    const former = await readPrevious(config.subnetFile);
+    if (this.first && former !== undefined) await this.clearFormer(former, network, uplink);
+    const previous = former?.subnet;
     const fail = (error: Error) => this.fail(error);
     const { first } = this;
     const rest = { config, source, registry, makers, run, readiness, log, fail, first };
@@ -163,6 +166,23 @@ export class Agent implements Observed {
     // It may have changed while there was no member to be told.
     if (now !== undefined && now !== uplink) this.member.move(now);
     log.info(`agent: ${this.member.describe()}, leases in ${registry.name}`);
+  }
+
+  /** Another network was put while weft did not run: nobody else knows what is left of the old. */
+  private async clearFormer(former: SubnetFile, next: NetworkConfig, uplink: Uplink) {
+    const { run, log, config } = this;
+    const { ipv4, backend } = next;
+    const { network, subnet } = former;
+    if (ipv4 === null || sameRange({ network, subnetLength: subnet.length }, ipv4)) return;
+    const what = `what is left of ${formatPrefix4(network)}, the network of ${config.subnetFile}`;
+    try {
+      const successor = { backend, uplink: uplink.name, tunnel: config.device };
+      const gone = await clearFormerNetwork(run, former, successor);
+      if (gone.length > 0) log.info(`removed ${what}: ${gone.join(', ')}`);
+    } catch (error) {
+      if (!(error instanceof CommandError)) throw error;
+      log.warn(`${what} stays, for ${error.message}: look at 'ip route' and 'ip address'`);
+    }
   }
 
   /** Only pumps of our own take their MTU from the option. */
@@ -187,7 +207,7 @@ export class Agent implements Observed {
       member.look();
     } else {
       log.info('SIGHUP: the network config is another: taking it over');
-      await member.leave(sameRange(member.network, reading.config));
+      await member.leave(sameRange(member.network.ipv4, reading.config.ipv4));
       if (!ending.signal.aborted) await this.join(reading.config, () => this.watch!.uplink);
     }
   }
@@ -296,15 +316,17 @@ function mayHeal(error: unknown): boolean {
   return error instanceof CommandError || (error instanceof Fault && error.kind === 'environment');
 }
 
-/** The subnet that an earlier life wrote down; a file of something else counts as none. */
-async function readPrevious(path: string): Promise<Prefix4 | undefined> {
+/** What an earlier life wrote down; a file of something else counts as none. */
+async function readPrevious(path: string): Promise<SubnetFile | undefined> {
   const text = await readFile(path, 'utf8').catch(() => '');
   const reading = parseSubnetFile(text);
-  return reading.ok ? reading.value.subnet : undefined;
+  return reading.ok ? reading.value : undefined;
 }
 
+type Range = Pick<NonNullable<NetworkConfig['ipv4']>, 'network' | 'subnetLength'>;
+
 /** Whether what was set for the one network is recognised in the other. */
-function sameRange({ ipv4: one }: NetworkConfig, { ipv4: other }: NetworkConfig): boolean {
+function sameRange(one: Range | null, other: Range | null): boolean {
   return (
     isDeepStrictEqual(one?.network, other?.network) && one?.subnetLength === other?.subnetLength
   );

@@ -25,7 +25,8 @@ export async function removeLeftovers(
   return left.map(({ name }) => name);
 }
 
-function isDeviceOfFlannel({ name, kind, tun }: Link): boolean {
+/** Of a name and kind that flannel gives, and held by nobody. */
+export function isDeviceOfFlannel({ name, kind, tun }: Link): boolean {
   if (kind === 'vxlan') return VXLAN_NAME.test(name);
   return tun?.mode === 'tun' && tun.queues === 0 && TUN_NAME.test(name);
 }

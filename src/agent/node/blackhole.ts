@@ -1,5 +1,10 @@
 import type { Run } from '../../linux/command.ts';
-import { ensureBlackholeRoute, listRoutesWithin, removeBlackholeRoute } from '../../linux/route.ts';
+import {
+  ensureBlackholeRoute,
+  listRoutes,
+  listRoutesWithin,
+  removeBlackholeRoute,
+} from '../../linux/route.ts';
 import type { Logger } from '../../log.ts';
 import { formatPrefix4, type Prefix4 } from '../../wire/address.ts';
 
@@ -81,4 +86,17 @@ export class Blackhole {
       this.told = message;
     }
   }
+}
+
+/**
+ * Removes the route that an earlier life left for a subnet.
+ * @returns whether there was one
+ * @throws CommandError
+ */
+export async function removeOwnBlackhole(run: Run, subnet: Prefix4): Promise<boolean> {
+  const prefix = formatPrefix4(subnet);
+  const routes = await listRoutes(run, prefix);
+  if (!routes.some(({ type, metric }) => type === 'blackhole' && metric === METRIC)) return false;
+  await removeBlackholeRoute(run, prefix, METRIC);
+  return true;
 }
