@@ -1,5 +1,6 @@
 /** Received segments joined into trains, in the patterns in which GRO hands them over. */
-import { createCoalescer, TRAINS } from '../src/offload/coalesce.ts';
+import { createCoalescer } from '../src/offload/coalesce.ts';
+import { TRAINS } from '../src/offload/trains.ts';
 import { loadSum } from '../src/wire/checksum.ts';
 import { pattern, tcp4, udp4 } from '../test/support/packets.ts';
 import { type Case, type MicroBench, mix, packetMemory, type Size } from './harness.ts';

@@ -1,9 +1,6 @@
 /**
- * Joins segments of one flow into trains, each of which becomes one superpacket for the TUN.
- *
- *   train   packets that arrived in a batch and leave in one write; most often just one packet
- *   slice   payload of one segment behind the first, left where it was received
- *   open    a train that may still grow; a sealed one only keeps its place in the order
+ * Joins segments of one flow into trains (trains.ts), each of which becomes one superpacket for the
+ * TUN.
  *
  * A join must be invisible: cutting the train again gives the packets that came (RFC 9293, and
  * the rules of the kernel's own GRO in tcp_gro_receive and udp_gro_receive). Trains leave in the
@@ -11,7 +8,13 @@
  * train, so the order of a flow's data is kept. Data may pass a bare acknowledgement of its own
  * flow, so that the acknowledgements of a two-way flow do not break up its trains.
  */
-import { fold, pseudoHeaderSum4, type Sum, sumHeader } from '../wire/checksum.ts';
+import {
+  fold,
+  pseudoHeaderSum4,
+  type Sum,
+  sumHeader,
+  transportChecksumValid4,
+} from '../wire/checksum.ts';
 import {
   fragmentField,
   headerLength,
@@ -28,14 +31,9 @@ import {
 } from '../wire/ipv4.ts';
 import { dataOffset, TCP_ACK, TCP_ECE, TCP_HEADER_MINIMUM, TCP_PSH } from '../wire/tcp.ts';
 import { UDP_HEADER_LENGTH } from '../wire/udp.ts';
+import { createExtend, type Extend } from './extend.ts';
 import { createFlowTable, hashFlow } from './flow.ts';
-
-/** Trains of one batch. */
-export const TRAINS = 128;
-/** Packets of one train: UDP_MAX_SEGMENTS of kernels before 6.9; TCP reaches 64 KiB sooner. */
-export const TRAIN_PACKETS = 64;
-/** The longest IPv4 packet. */
-const TRAIN_BYTES = 65_535;
+import { clearTrains, createTrains, fits, join, NO_TRAIN, TRAINS, type Trains } from './trains.ts';
 
 /** What may be joined; a kernel that refuses a superpacket turns one off for good. */
 export interface CoalesceWishes {
@@ -43,26 +41,12 @@ export interface CoalesceWishes {
   udp: boolean;
 }
 
-/** The trains of a batch: arrays by train; slices in rows of TRAIN_PACKETS. */
-export interface Trains {
-  count: number;
-  readonly at: Int32Array;
-  /** Bytes of the first packet, of all headers, and of the payload of all packets. */
-  readonly firstLength: Int32Array;
-  readonly header: Int32Array;
-  readonly payload: Int32Array;
-  readonly packets: Int32Array;
-  /** Payload of each packet but the last. */
-  readonly size: Int32Array;
-  readonly isTcp: Uint8Array;
-  readonly sliceAt: Int32Array;
-  readonly sliceLength: Int32Array;
-}
-
 export interface Coalescer {
   readonly trains: Trains;
   /** Takes a packet whose IPv4 header is valid and whose total length is `length`. */
   add(at: number, length: number): void;
+  /** The short way for a packet that goes on where the one before it ended: see extend.ts. */
+  readonly extend: Extend;
   /** Whether the batch must be written before another packet is added. */
   full(): boolean;
   /** Rewrites the first header of a train of several packets into that of a superpacket. */
@@ -73,32 +57,11 @@ export interface Coalescer {
   clear(): void;
 }
 
-function createTrains(): Trains {
-  return {
-    count: 0,
-    at: new Int32Array(TRAINS),
-    firstLength: new Int32Array(TRAINS),
-    header: new Int32Array(TRAINS),
-    payload: new Int32Array(TRAINS),
-    packets: new Int32Array(TRAINS),
-    size: new Int32Array(TRAINS),
-    isTcp: new Uint8Array(TRAINS),
-    sliceAt: new Int32Array(TRAINS * TRAIN_PACKETS),
-    sliceLength: new Int32Array(TRAINS * TRAIN_PACKETS),
-  };
-}
-
 export function createCoalescer(bytes: Uint8Array, sum: Sum, wishes: CoalesceWishes): Coalescer {
   const view = new DataView(bytes.buffer);
   const trains = createTrains();
   const flows = createFlowTable();
-  const nextSequence = new Int32Array(TRAINS);
-  const nextIdentification = new Int32Array(TRAINS);
-  const open = new Uint8Array(TRAINS);
-  const verified = new Uint8Array(TRAINS);
-  /** 1 where the packets of a UDP train carry no checksum. */
-  const unchecked = new Uint8Array(TRAINS);
-  const lastFlags = new Uint8Array(TRAINS);
+  const { nextSequence, nextIdentification, open, verified, unchecked, lastFlags } = trains;
 
   function add(at: number, length: number): void {
     const kind = protocol(bytes, at);
@@ -140,7 +103,7 @@ export function createCoalescer(bytes: Uint8Array, sum: Sum, wishes: CoalesceWis
     const hash = hashAt(at);
     const train = joinable ? flows.find(hash) : -1;
     if (train >= 0 && joinsTcp(train, at, header, payload)) {
-      joinTcp(train, at, header, payload);
+      join(trains, train, at, payload, flags);
       return;
     }
     const fresh = begin(at, length, header);
@@ -162,7 +125,7 @@ export function createCoalescer(bytes: Uint8Array, sum: Sum, wishes: CoalesceWis
     const hash = hashAt(at);
     const train = whole && payload > 0 ? flows.find(hash) : -1;
     if (train >= 0 && joinsUdp(train, at, payload)) {
-      join(train, at, header, payload);
+      join(trains, train, at, payload, 0);
       return;
     }
     const fresh = begin(at, length, header);
@@ -178,6 +141,7 @@ export function createCoalescer(bytes: Uint8Array, sum: Sum, wishes: CoalesceWis
   function begin(at: number, length: number, header: number): number {
     const train = trains.count;
     trains.count = train + 1;
+    trains.growing = NO_TRAIN;
     trains.at[train] = at;
     trains.firstLength[train] = length;
     trains.header[train] = header;
@@ -197,7 +161,7 @@ export function createCoalescer(bytes: Uint8Array, sum: Sum, wishes: CoalesceWis
     const first = trains.at[train];
     const t = at + IPV4_HEADER_MINIMUM;
     const f = first + IPV4_HEADER_MINIMUM;
-    if (header !== trains.header[train] || !fits(train, payload)) return false;
+    if (header !== trains.header[train] || !fits(trains, train, payload)) return false;
     if (view.getInt32(t + 4) !== nextSequence[train]) return false;
     if (view.getInt32(t + 8) !== view.getInt32(f + 8)) return false;
     // Data offset, flags and window in one word; PSH alone may differ, and ends the train.
@@ -210,7 +174,8 @@ export function createCoalescer(bytes: Uint8Array, sum: Sum, wishes: CoalesceWis
   }
 
   function joinsUdp(train: number, at: number, payload: number): boolean {
-    if (open[train] === 0 || trains.isTcp[train] !== 0 || !fits(train, payload)) return false;
+    if (open[train] === 0 || trains.isTcp[train] !== 0 || !fits(trains, train, payload))
+      return false;
     const field = IPV4_HEADER_MINIMUM + 6;
     const first = trains.at[train];
     const none = view.getUint16(at + field) === 0;
@@ -218,14 +183,6 @@ export function createCoalescer(bytes: Uint8Array, sum: Sum, wishes: CoalesceWis
     if (!sameIpv4(train, at)) return false;
     unchecked[train] = none ? 1 : 0;
     return none || bothVerified(train, at, IPV4_HEADER_MINIMUM + UDP_HEADER_LENGTH + payload);
-  }
-
-  function fits(train: number, payload: number): boolean {
-    return (
-      payload <= trains.size[train] &&
-      trains.packets[train] < TRAIN_PACKETS &&
-      trains.header[train] + trains.payload[train] + payload <= TRAIN_BYTES
-    );
   }
 
   /** Flow, ToS with its ECN bits, TTL and DF; identification too where DF is clear (RFC 6864). */
@@ -247,38 +204,13 @@ export function createCoalescer(bytes: Uint8Array, sum: Sum, wishes: CoalesceWis
   /** A join replaces the checksums, so both must be right before: an error is never laundered. */
   function bothVerified(train: number, at: number, length: number): boolean {
     if (verified[train] === 0) {
-      if (!checksumValid(trains.at[train], trains.firstLength[train])) {
+      if (!transportChecksumValid4(bytes, sum, trains.at[train], trains.firstLength[train])) {
         open[train] = 0;
         return false;
       }
       verified[train] = 1;
     }
-    return checksumValid(at, length);
-  }
-
-  function checksumValid(at: number, length: number): boolean {
-    const body = length - IPV4_HEADER_MINIMUM;
-    const pseudo = pseudoHeaderSum4(bytes, at, bytes[at + 9], body);
-    return fold(pseudo + sum(at + IPV4_HEADER_MINIMUM, body)) === 0xffff;
-  }
-
-  function joinTcp(train: number, at: number, header: number, payload: number): void {
-    const flags = bytes[at + IPV4_HEADER_MINIMUM + 13];
-    lastFlags[train] = flags;
-    nextSequence[train] += payload;
-    join(train, at, header, payload);
-    if ((flags & TCP_PSH) !== 0) open[train] = 0;
-  }
-
-  function join(train: number, at: number, header: number, payload: number): void {
-    const slice = train * TRAIN_PACKETS + trains.packets[train] - 1;
-    trains.sliceAt[slice] = at + header;
-    trains.sliceLength[slice] = payload;
-    trains.packets[train]++;
-    trains.payload[train] += payload;
-    nextIdentification[train] = (nextIdentification[train] + 1) & 0xffff;
-    // A shorter segment is the last that a train may hold.
-    if (payload < trains.size[train]) open[train] = 0;
+    return transportChecksumValid4(bytes, sum, at, length);
   }
 
   function finish(train: number): void {
@@ -318,13 +250,14 @@ export function createCoalescer(bytes: Uint8Array, sum: Sum, wishes: CoalesceWis
   return {
     trains,
     add,
+    extend: createExtend(bytes, sum, trains),
     full() {
       return trains.count >= TRAINS;
     },
     finish,
     undo,
     clear() {
-      trains.count = 0;
+      clearTrains(trains);
       flows.clear();
     },
   };

@@ -87,6 +87,20 @@ export function pseudoHeaderSum6(
 }
 
 /**
+ * Whether the TCP or UDP checksum of the IPv4 packet of `length` bytes at `at`, whose header has no
+ * options, is right.
+ */
+export function transportChecksumValid4(
+  bytes: Uint8Array,
+  sum: Sum,
+  at: number,
+  length: number,
+): boolean {
+  const body = length - 20;
+  return fold(pseudoHeaderSum4(bytes, at, bytes[at + 9], body) + sum(at + 20, body)) === 0xffff;
+}
+
+/**
  * The checksum after one 16-bit word it covers has changed (RFC 1624 equation 3, which unlike
  * RFC 1141 never turns a checksum of 0x0000 into 0xffff).
  */

@@ -7,7 +7,7 @@
  * is only given packets that passed decap.
  */
 import assert from 'node:assert/strict';
-import { TRAINS } from '../../src/offload/coalesce.ts';
+import { TRAINS } from '../../src/offload/trains.ts';
 import { createRig } from '../support/coalesce-rig.ts';
 import { assertOrder, assertRebuilt } from '../support/coalesce-truths.ts';
 import { createBatch, createFlow } from '../support/flows.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { TRAIN_PACKETS } from '../../src/offload/coalesce.ts';
+import { TRAIN_PACKETS } from '../../src/offload/trains.ts';
 import { createRig } from '../support/coalesce-rig.ts';
 import {
   fragments4,

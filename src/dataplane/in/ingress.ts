@@ -2,12 +2,9 @@
  * The way in of a batch: admitted packets form trains, each train is one write to the TUN, and each
  * refusal of the kernel is counted.
  */
-import {
-  type Coalescer,
-  type CoalesceWishes,
-  TRAIN_PACKETS,
-  type Trains,
-} from '../../offload/coalesce.ts';
+import type { Coalescer, CoalesceWishes } from '../../offload/coalesce.ts';
+import type { Extend } from '../../offload/extend.ts';
+import { TRAIN_PACKETS, type Trains } from '../../offload/trains.ts';
 import { EAGAIN, EBADFD, EINVAL, EIO, ENOBUFS, ENOMEM } from '../../sys/errno.ts';
 import { type Layout, type Slab, viewOf, writeIovec } from '../../sys/memory.ts';
 import { IOVEC_SIZE } from '../../sys/struct.ts';
@@ -42,6 +39,8 @@ export interface IngressOptions {
 export interface Ingress {
   /** Takes an admitted packet; it is written by the next `flush`, or at once if nothing joins. */
   deliver(at: number, length: number): void;
+  /** Takes a packet that goes on where the one delivered before it ended, admitted or not. */
+  readonly extend: Extend;
   /** Writes what waits. */
   flush(): void;
   /** Whether the device has gone. */
@@ -173,6 +172,7 @@ export function createIngress(options: IngressOptions): Ingress {
 
   return {
     deliver,
+    extend: coalescer.extend,
     flush,
     gone() {
       return deleted;
