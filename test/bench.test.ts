@@ -95,6 +95,19 @@ describe('results', () => {
     assert.match(text, /## What failed\n\n- round 1 of 3, socat: gone\n/);
   });
 
+  test('small ratios keep the digits that tell them apart', () => {
+    const named = (name: string, ...values: number[]) => ({
+      name,
+      about: '',
+      rounds: rounds(...values),
+    });
+    const text = renderResults(ROWS, [named('weft', 1), named('socat', 24)], {
+      facts: [],
+      failures: [],
+    });
+    assert.match(text, /\| 0\.0417 \|/);
+  });
+
   test('the plot has a bar for each median', () => {
     const svg = renderPlot(ROWS.slice(0, 1), outcomes);
     // One rectangle is the ground, one the legend's.

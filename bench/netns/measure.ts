@@ -1,5 +1,5 @@
 /** What is measured of one contender in one round: each row of the tables, bounded in time. */
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { type FlowResult, type IperfJson, iperf } from '../../test/support/iperf.ts';
 import { attempt, Background, runAside } from '../../test/support/process.ts';
 import { inside } from '../../test/support/topology.ts';
@@ -31,6 +31,7 @@ export const ROWS: readonly Row[] = [
   more('udp64', 'UDP 64 byte, highest rate under 0.1 % loss', 'kpps', 1),
   more('udp1400', 'UDP 1400 byte, highest rate under 0.1 % loss', 'kpps', 1),
   less('cpuPerGigabyte', 'CPU of both dataplanes, TCP 1 flow', 's/GB', 2),
+  less('cpuPerGigabyteHeld', 'CPU of both dataplanes, TCP held to 300 Mb/s', 's/GB', 2),
   less('cpuPerPacket', 'CPU of both dataplanes, UDP 64 byte at 40 kpps', 'µs/packet', 2),
   less('idle50', 'TCP ping-pong, idle, p50', 'µs', 0),
   less('idle99', 'TCP ping-pong, idle, p99', 'µs', 0),
@@ -45,12 +46,12 @@ export type Values = Record<string, number>;
 
 const LOSS_LIMIT = 0.001;
 const FIXED_RATE = 40_000;
+/** What every contender carries. */
+const HELD_RATE = ['--bitrate', '300M'];
 /** No userspace tunnel forwards more, and iperf3 itself offers less. */
 const RATES = { lowest: 5_000, highest: 640_000, steps: 7 };
 /** Kernels allow twice rmem_default where asked; bursts of small packets need it. */
 const UDP_ARGUMENTS = ['--udp', '--pacing-timer', '250', '--window', '400K'];
-/** Clock ticks a second in /proc (proc(5)): USER_HZ is 100 on every Linux that Node runs on. */
-const TICKS = 100;
 const SOCKPERF_PORT = '11111';
 /** sockperf leaves its first 400 ms out, and reports nothing at all after a run of one second. */
 const SOCKPERF_SECONDS = 2;
@@ -62,7 +63,7 @@ export async function measure(path: Path, seconds: number): Promise<Values> {
   await measureTcp(path, seconds, values);
   await measureUdp(path, seconds, values);
   const idle = await pingPong(path, seconds);
-  const load = iperf({ ...path, seconds: seconds + 3, args: ['--bitrate', '300M'] });
+  const load = iperf({ ...path, seconds: seconds + 3, args: HELD_RATE });
   // The load is awaited whatever becomes of the ping-pong, so that it cannot outlive this path.
   const [loaded] = await Promise.all([pingPong(path, seconds), load]);
   Object.assign(values, { idle50: idle.p50, idle99: idle.p99 });
@@ -74,7 +75,10 @@ async function measureTcp(path: Path, seconds: number, values: Values): Promise<
   const before = cpuSeconds(path.pids);
   const one = await iperf({ ...path, seconds });
   if (path.pids.length > 0) {
-    values.cpuPerGigabyte = (cpuSeconds(path.pids) - before) / gigabytes(one);
+    const between = cpuSeconds(path.pids);
+    values.cpuPerGigabyte = (between - before) / gigabytes(one);
+    const held = await iperf({ ...path, seconds, args: HELD_RATE });
+    values.cpuPerGigabyteHeld = (cpuSeconds(path.pids) - between) / gigabytes(held);
   }
   const four = await iperf({ ...path, seconds, args: ['--parallel', '4'] });
   const both = await iperf({ ...path, seconds, args: ['--bidir'] });
@@ -130,15 +134,17 @@ function reverseBitsPerSecond(json: IperfJson): number {
   return reverse.bits_per_second;
 }
 
-/** utime and stime of whole processes, all threads and those that ended included (proc(5)). */
+/**
+ * Time on a CPU of all threads that now run, to the nanosecond: the first field of schedstat
+ * (proc(5)), where stat counts ticks of 10 ms. Dataplanes end no thread while they are measured.
+ */
 function cpuSeconds(pids: readonly number[]): number {
-  const ticks = pids.map((pid) => {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    // The second field is a name in parentheses and may hold spaces; utime is field 14.
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    return Number(fields[11]) + Number(fields[12]);
+  const nanoseconds = pids.flatMap((pid) => {
+    const threads = readdirSync(`/proc/${pid}/task`);
+    const read = (thread: string) => readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8');
+    return threads.map((thread) => Number(read(thread).split(' ')[0]));
   });
-  return ticks.reduce((a, b) => a + b, 0) / TICKS;
+  return nanoseconds.reduce((a, b) => a + b, 0) / 1e9;
 }
 
 /** Round trips of 64-byte messages over one TCP connection, in microseconds. */

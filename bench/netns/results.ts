@@ -82,5 +82,7 @@ function cell(row: Row, summary: Summary | undefined): string {
 function ratio(row: Row, weft: Outcome, rival: Outcome): string {
   const [ours, theirs] = [summarise(weft, row.key), summarise(rival, row.key)];
   if (ours === undefined || theirs === undefined || theirs.median === 0) return '';
-  return (ours.median / theirs.median).toFixed(2);
+  // Three digits that count: 1/24 and 1/28 are both 0.04.
+  const quotient = ours.median / theirs.median;
+  return quotient < 0.1 ? quotient.toFixed(4) : quotient.toFixed(2);
 }
