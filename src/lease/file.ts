@@ -5,6 +5,7 @@ import { dirname } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { parseObject } from './go-json.ts';
+import { parseLeaseValue, parseSubnetKey } from './lease.ts';
 import type { LeaseEntry, LeaseSink, LeaseSource, SourceStatus, StopWatching } from './source.ts';
 import { SourceStanding } from './source.ts';
 
@@ -30,7 +31,8 @@ const FILE_BYTES = 64 * 1024 * 1024;
 /**
  * Leases from a file that is re-read when it changes: written in place, renamed into place, or
  * reached by a link that now leads elsewhere, as in a mounted ConfigMap. A version that cannot be
- * read, or is no JSON object, changes nothing and is reported once.
+ * read, is no JSON object, or has entries of which none is a lease, changes nothing and is reported
+ * once. An object without entries is a list of no nodes.
  */
 export function createFileSource(options: FileSourceOptions): LeaseSource {
   return new FileSource(options);
@@ -190,6 +192,9 @@ async function versionOf(path: string): Promise<string> {
   }
 }
 
+/** Of a key that is none. */
+const SHOWN_LETTERS = 60;
+
 type Found = { entries: LeaseEntry[]; digest: string } | { fault: string };
 
 async function readLeases(path: string): Promise<Found> {
@@ -211,5 +216,22 @@ async function readLeases(path: string): Promise<Found> {
   const entries = Object.entries(object.value).map(([key, value], order) => {
     return { key, value: JSON.stringify(value), order };
   });
-  return { entries, digest };
+  const fault = entries.length === 0 ? '' : whyNoLease(entries);
+  return fault === '' ? { entries, digest } : { fault: `${path} ${fault}` };
+}
+
+/** Why not one entry is a lease; empty if one is. One mistake in a list is not a mistaken list. */
+function whyNoLease(entries: readonly LeaseEntry[]): string {
+  let first = '';
+  for (const { key, value } of entries) {
+    const fault = [parseSubnetKey(key), parseLeaseValue(value)].find(({ ok }) => !ok);
+    if (fault === undefined) return '';
+    if (first === '' && !fault.ok) {
+      first = `${JSON.stringify(key.slice(0, SHOWN_LETTERS))}: ${fault.reason}`;
+    }
+  }
+  const count =
+    entries.length === 1 ? 'one entry, which' : `${entries.length} entries, of which none`;
+  const verb = entries.length === 1 ? 'is no lease' : 'is a lease';
+  return `has ${count} ${verb} (${first}); for a list of no nodes write {}`;
 }

@@ -5,7 +5,8 @@ import type { NetworkReading } from './network.ts';
  * Where leases come from: etcd, a file, later Kubernetes. The contract:
  *
  * - A source tells what *is there*, raw: keys relative to the lease folder and values as text. It
- *   judges nothing; `watcher.ts` decides what may be used, so all sources refuse alike.
+ *   judges nothing; `watcher.ts` decides what may be used, so all sources refuse alike. Only a file
+ *   in which nothing at all is a lease is no list of leases, and treated as what cannot be read.
  * - After `watch` the sink first hears `snapshot` (everything at one moment) and then `changes`
  *   (what happened since, in order, one call a batch). A source that lost the thread delivers a
  *   new `snapshot`, at any time; what is missing from it is gone. A source that only knows whole

@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 
 /** A storm of routing changes must cost a look every half second at most. */
 const QUIET_MS = 500;
@@ -27,6 +27,27 @@ const IP_MONITOR: readonly string[] = ['ip', '-o', 'monitor', 'link', 'address',
 const MAX_LINE_BYTES = 64 * 1024;
 
 /**
+ * Has the kernel kill a program once the thread that started it is gone (setpriv(1), prctl(2)
+ * PR_SET_PDEATHSIG): a weft that is killed cannot. Without it the child ends at its next line, by
+ * SIGPIPE.
+ */
+const TIED: readonly string[] = ['setpriv', '--pdeathsig', 'KILL', '--'];
+const TRIAL_MS = 2_000;
+/** How setpriv, like a shell, says that there is none of that name. */
+const NO_PROGRAM = 127;
+let tie: readonly string[] | undefined;
+
+/** What is put before a program so that it ends with us; nothing where there is no such setpriv. */
+function tieToUs(): readonly string[] {
+  if (tie === undefined) {
+    const [file, ...rest] = [...TIED, 'true'];
+    const options = { stdio: 'ignore', timeout: TRIAL_MS } as const;
+    tie = spawnSync(file!, rest, options).status === 0 ? TIED : [];
+  }
+  return tie;
+}
+
+/**
  * Watches the kernel through a long-running program, `ip monitor` unless told otherwise. Its lines
  * are only a wake-up: who is woken asks the kernel for the whole state, so that nothing hangs on
  * their format.
@@ -51,7 +72,8 @@ class ChildWatch {
   }
 
   start(): void {
-    const argv = [...(this.options.prefix ?? []), ...(this.options.argv ?? IP_MONITOR)];
+    const { prefix = [], argv: watching = IP_MONITOR } = this.options;
+    const argv = [...tieToUs(), ...prefix, ...watching];
     const child = spawn(argv[0]!, argv.slice(1), { stdio: ['ignore', 'pipe', 'ignore'] });
     this.child = child;
     let rest = '';
@@ -62,7 +84,10 @@ class ChildWatch {
       if (this.concerns(lines)) this.wake();
     });
     child.once('error', (error) => this.ended(error.message));
-    child.once('exit', (code, signal) => this.ended(`ended with ${signal ?? `code ${code}`}`));
+    child.once('exit', (code, signal) => {
+      const missing = code === NO_PROGRAM ? `: is ${watching[0]} in PATH?` : '';
+      this.ended(`ended with ${signal ?? `code ${code}`}${missing}`);
+    });
   }
 
   async stop(): Promise<void> {

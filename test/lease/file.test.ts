@@ -153,6 +153,33 @@ describe('a lease file', () => {
     assert.equal(book.warnings().length, 5, book.text);
   });
 
+  test('in which nothing is a lease is refused whole; one lease, or none, is taken', async () => {
+    writeFileSync(path, text(2));
+    watch(20);
+    await shows(2);
+    for (const [count, [bad, reason]] of [
+      [
+        '{"node2": {"PublicIP": "192.0.2.3"}}',
+        /one entry, which is no lease \("node2": not of the/,
+      ],
+      ['{"node2": {}, "10.244.2.0/24": {}}', /2 entries, of which none is a lease .*write \{\}/],
+      ['{"10.244.2.0-24": "192.0.2.3"}', /"10\.244\.2\.0-24": /],
+    ].entries() as Iterable<[number, [string, RegExp]]>) {
+      writeFileSync(path, bad);
+      await waitFor(`report ${count + 1}`, () => source.status().failures === count + 1);
+      assert.match(source.status().reason, reason);
+      assert.equal(source.status().state, 'stale');
+      assert.ok(mirror.shows(shown(2)), bad);
+    }
+    assert.equal(book.warnings().length, 3, book.text);
+    writeFileSync(path, `{"node2": {}, ${text(3).slice(1)}`);
+    await waitFor('the mixed file', () => mirror.snapshots === 2);
+    assert.equal(source.status().state, 'synced');
+    writeFileSync(path, '{}');
+    await waitFor('the empty file', () => mirror.shows(new Map()));
+    assert.equal(source.status().state, 'synced');
+  });
+
   test('half written is not reported if the rest follows', async () => {
     const [half, rest] = [text(3).slice(0, 20), text(3).slice(20)];
     writeFileSync(path, text(2));

@@ -1,9 +1,15 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import test, { afterEach, beforeEach, describe } from 'node:test';
 import { type Monitor, startMonitor } from '../../src/linux/monitor.ts';
 import { run } from '../support/process.ts';
 import { waitFor } from '../support/waitfor.ts';
 import { createNamespace, type Namespace } from './namespace.ts';
+
+const MODULE = new URL('../../src/linux/monitor.js', import.meta.url).href;
 
 describe('the monitor', () => {
   let space: Namespace;
@@ -57,5 +63,50 @@ describe('the monitor', () => {
     assert.match(losses[0]!, /SIGKILL/);
     await waitFor('a new child', () => children().length === 1);
     await waitFor('a look', () => changes > before);
+  });
+
+  /** Runs a monitor in a process of its own, and kills that without warning. */
+  async function killWatcher(environment: NodeJS.ProcessEnv): Promise<string> {
+    const program = `
+      import { startMonitor } from ${JSON.stringify(MODULE)};
+      const prefix = ['/usr/sbin/ip', 'netns', 'exec', ${JSON.stringify(space.name)}];
+      startMonitor({ changed: () => console.log('changed'), lost: console.log, prefix });`;
+    const own = children();
+    const argv = [process.execPath, '--input-type=module', '--eval', program];
+    const watcher = spawn(argv[0]!, argv.slice(1), { env: environment, stdio: 'pipe' });
+    let output = '';
+    watcher.stdout.setEncoding('utf8').on('data', (text: string) => {
+      output += text;
+    });
+    let mtu = 40_000;
+    await waitFor('the first change', () => {
+      change(mtu++);
+      return output.includes('changed');
+    });
+    const [child] = children().filter((pid) => !own.includes(pid));
+    watcher.kill('SIGKILL');
+    return child!;
+  }
+  const lives = (pid: string) => children().includes(pid);
+
+  test('takes its child with it when it is killed', async () => {
+    const child = await killWatcher(process.env);
+    await waitFor('the end of the child', () => !lives(child));
+  });
+
+  test('without setpriv leaves a child that ends at the next change', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'weft-monitor-'));
+    try {
+      symlinkSync('/usr/sbin/ip', join(folder, 'ip'));
+      const child = await killWatcher({ PATH: folder });
+      assert.ok(lives(child));
+      let mtu = 30_000;
+      await waitFor('the end of the child', () => {
+        change(mtu++);
+        return !lives(child);
+      });
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 });
