@@ -240,6 +240,7 @@ export class Agent implements Observed {
       source: this.source.name,
       settled: async () => {},
       fail: (fault) => this.fail(fault),
+      gone: () => this.member?.look(),
       published: () => {},
     });
   }

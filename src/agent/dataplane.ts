@@ -52,6 +52,7 @@ export class Dataplane {
       source: this.source.name,
       settled: () => settings.requireSameNode(config, this.device!),
       fail: (fault) => this.fail(fault),
+      gone: () => this.settler?.wake(),
       published: () => this.published(),
     });
   }
@@ -123,7 +124,7 @@ export class Dataplane {
     this.watch = watchUplink({ run, wishes: config, uplink, readiness, log, changed });
   }
 
-  /** The sockets' address is another: the pumps start anew, device and leases stay. */
+  /** The sockets' address is another, or the device went: the pumps start anew, leases stay. */
   private async rebind(signal: AbortSignal): Promise<void> {
     const { uplink } = this.watch!;
     const device = this.device!;

@@ -18,7 +18,7 @@ export const EXIT = {
   configuration: 2,
   /** The host lacks something, or something is in the way. */
   environment: 3,
-  /** Forwarding ended: a worker died or the device was deleted. Starting again helps. */
+  /** Forwarding ended: a worker died, or the subnet is another. Starting again helps. */
   dataplane: 4,
   /** No weft answers on its socket, or it refuses. */
   unanswered: 5,
@@ -32,7 +32,7 @@ export const EXIT_HELP = `Exit codes:
   1  a mistake of weft's own; please report it
   2  options or files that cannot work
   3  the host: no /dev/net/tun, no CAP_NET_ADMIN, port or address taken, foreign route or device
-  4  forwarding ended: a packet worker died, or the device was deleted`;
+  4  forwarding ended: a packet worker died, or the subnet is another; starting again helps`;
 
 /** Tells each fault on a line of its own on stderr; the result is the exit code. */
 export function explainEnd(error: unknown): number {

@@ -158,7 +158,7 @@ async function firstEnd(
 ): Promise<messages.PumpEnd> {
   const end = await Promise.race(ends);
   if (end.reason !== undefined) {
-    log.fatal({ reason: end.reason }, 'a pump ended; stopping the others');
+    log.error({ reason: end.reason }, 'a pump ended; stopping the others');
     return end;
   }
   const ordered = Atomics.load(control, messages.STOP) !== 0;

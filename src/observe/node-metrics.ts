@@ -17,6 +17,7 @@ export interface ForwarderView {
   readonly workers: number;
   readonly publications: number;
   readonly deviceUp: boolean;
+  readonly recreations: number;
   readonly mtu: { readonly inner: number; readonly underlay: number };
   readonly featureNames: readonly string[];
   pumps(): readonly PumpView[];
@@ -61,6 +62,12 @@ export function forwarderMetrics(view: ForwarderView): ReadMetric[] {
       '1 while the TUN device is up',
       () => single(Number(view.deviceUp)),
       '`ip link set flannel0 up`; weft restores the route by itself',
+    ),
+    counter(
+      'weft_device_recreations_total',
+      'Times the TUN device was deleted by others and made anew',
+      () => single(view.recreations),
+      'packets are lost each time: who deletes it? `ip monitor link`',
     ),
     gauge(
       'weft_mtu_bytes',

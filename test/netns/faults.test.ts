@@ -10,7 +10,6 @@ import { waitFor } from '../support/waitfor.ts';
 
 /** Of one core, over a second: three threads that look at their clock once a second need less. */
 const IDLE_SHARE = 0.05;
-const EXIT_DATAPLANE = 4;
 
 describe('faults of a running node', () => {
   let topology: Topology;
@@ -46,12 +45,28 @@ describe('faults of a running node', () => {
     await Promise.all([weft!.stop(), other!.stop()]);
   });
 
-  test('flannel0 is deleted: the process ends with the reason', async () => {
-    const weft = await Weft.start(topology.nodes[0]!, ['--leases', leases, ...workers]);
-    ip(weft.space.namespace, 'link del flannel0\n');
-    const { code } = await weft.process.wait(5_000);
-    assert.equal(code, EXIT_DATAPLANE, weft.process.describe());
-    assert.match(weft.process.stderr, /flannel0 was deleted/);
+  test('flannel0 is deleted: made anew, and packets flow again', async () => {
+    const [weft, other] = (await startAll(topology, ['--leases', leases, ...workers])) as [
+      Weft,
+      Weft,
+    ];
+    assert.ok(pings());
+    const before = weft.metrics();
+    const made = () => weft.metrics().sum('weft_device_recreations_total');
+    for (const [round, told] of [/making it anew"/, /making it anew in 1 s; who/].entries()) {
+      ip(weft.space.namespace, 'link del flannel0\n');
+      await weft.process.waitForOutput(told);
+      await waitFor('the new device', () => made() === round + 1);
+      await waitFor('readiness', () => readiness(weft).status === 200);
+      await waitFor('a ping', pings);
+    }
+    const show = inside(weft.space.namespace, ['ip', 'address', 'show', 'flannel0']);
+    assert.match(attempt(show).stdout, /mtu 1472 [\s\S]*inet 10\.244\.1\.0\/32/);
+    const carried = weft.metrics().sum('weft_packets_total');
+    assert.ok(carried > before.sum('weft_packets_total'), 'totals go on');
+    assert.doesNotMatch(weft.process.stdout, /"level":"?(fatal|60)/);
+    await assertIdle(weft);
+    await Promise.all([weft.stop(), other.stop()]);
   });
 
   test('flannel0 goes down and up: not ready while down, then as before', async () => {

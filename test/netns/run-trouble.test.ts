@@ -162,6 +162,18 @@ describe('a node that runs weft run', () => {
     assert.equal(weft!.process.end, undefined);
   });
 
+  test('flannel0 is deleted: made anew in the same process, the lease held on', async () => {
+    const [weft, other] = await cluster.startAll();
+    await waitForPing(podOf(weft!).namespace, podOf(other!).address);
+    ip(weft!.space.namespace, 'link del flannel0\n');
+    await weft!.process.waitForOutput(/flannel0 was deleted under weft: making it anew/);
+    await waitForPing(podOf(weft!).namespace, podOf(other!).address);
+    await ready(weft!);
+    assert.equal(weft!.metrics().sum('weft_device_recreations_total'), 1);
+    assert.equal(weft!.metrics().sum('weft_own_lease_lost_total'), 0);
+    assert.equal(weft!.process.end, undefined);
+  });
+
   test('SIGHUP takes over another network config, and leaves a bad one alone', async () => {
     const wefts = await cluster.startAll();
     const [weft, other] = wefts;

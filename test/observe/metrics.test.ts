@@ -18,6 +18,7 @@ function emptyView(): MetricsView {
     workers: WORKERS,
     publications: 0,
     deviceUp: false,
+    recreations: 0,
     mtu: { inner: 0, underlay: 0 },
     featureNames: FEATURES,
     tunQueueDrops: () => 0,

@@ -30,6 +30,7 @@ export function metricsView({ workers = 1 }: ViewOptions = {}): PacketsView & No
     workers,
     publications: 1,
     deviceUp: true,
+    recreations: 0,
     mtu: { inner: 1472, underlay: 1500 },
     featureNames: FEATURES,
     tunQueueDrops: () => 0,

@@ -137,7 +137,7 @@ export class Udp extends Quiet {
     const device = { name: this.config.device, mtu: this.mtu, subnet, network };
     const way = { device, uplink: this.uplink, port: this.port };
     const { running } = this;
-    if (running !== undefined && sameWay(running, way)) return;
+    if (running !== undefined && sameWay(running, way) && !this.forwarder.lost) return;
     await this.halt(running !== undefined && sameSubnet(running.device, device));
     this.ending.throwIfAborted();
     try {

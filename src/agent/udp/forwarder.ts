@@ -21,7 +21,8 @@ import type { Uplink } from '../uplink.ts';
 import { createDevice, removeDevice, type TunnelDevice } from './device.ts';
 import { PeerTable } from './peer-table.ts';
 
-import { deviceGone, startUpkeep, type Upkeep } from './upkeep.ts';
+import { Revival } from './revival.ts';
+import { startUpkeep, type Upkeep } from './upkeep.ts';
 
 /** A /8 cut into /24s; flannel's networks hold no more. */
 const MOST_LEASES = 65_536;
@@ -37,8 +38,10 @@ export interface ForwarderOptions {
   readonly source: string;
   /** Throws a Fault once the node's settings are no longer those it runs with. */
   readonly settled: () => Promise<void>;
-  /** Told of what it cannot go on with: a pump died, the device went, the settings are others. */
+  /** Told of what it cannot go on with: a pump died, the settings are others. */
   readonly fail: (fault: Fault) => void;
+  /** The device was deleted some time ago: stop, and start again. */
+  readonly gone: () => void;
   /** A table was handed to the pumps. */
   readonly published: () => void;
 }
@@ -78,6 +81,12 @@ export class Forwarder {
   private lastDrops = 0;
   private forwarding = false;
   private stopping = false;
+  private readonly revival = new Revival();
+  private reviving: NodeJS.Timeout | undefined;
+  /** The device was deleted under the pumps, and nothing is forwarded until the next start. */
+  lost = false;
+  /** Times it was made anew after that. */
+  recreations = 0;
 
   constructor(options: ForwarderOptions) {
     this.options = options;
@@ -103,6 +112,8 @@ export class Forwarder {
     await this.startPumps(this.tunnel, signal);
     this.startUpkeep(this.tunnel);
     this.announce(this.tunnel);
+    if (this.lost) this.recreations += 1;
+    this.lost = false;
   }
 
   /** The peers, all of them; those of before stay in force until the first call. */
@@ -178,14 +189,28 @@ export class Forwarder {
     const { device, index } = this.tunnel!;
     const found = await findLink(this.options.run, device.name).catch(() => undefined);
     if (over()) return;
-    if (found?.index !== index) return this.options.fail(deviceGone(device.name));
+    if (found?.index !== index) return this.deviceGone(device);
     const why = reason ?? 'without a reason';
     this.options.fail(new Fault('dataplane', `a packet worker ended: ${why}`));
   }
 
+  /** Heard of by the pumps and by the upkeep. */
+  private deviceGone({ name }: TunnelDevice): void {
+    if (this.stopping || this.reviving !== undefined) return;
+    const { readiness, log, gone } = this.options;
+    this.lost = true;
+    const pauseMs = this.revival.pause(performance.now());
+    const when = pauseMs === 0 ? '' : ` in ${pauseMs / 1000} s; who deletes it again and again?`;
+    const sentence = `${name} was deleted under weft: making it anew${when}`;
+    readiness.set('device', sentence);
+    log.warn(sentence);
+    this.reviving = setTimeout(gone, pauseMs);
+  }
+
   private startUpkeep({ device, index }: Tunnel): void {
     const { run, readiness, log, settled, fail } = this.options;
-    this.upkeep = startUpkeep({ run, device, index, readiness, log, settled, fail });
+    const gone = () => this.deviceGone(device);
+    this.upkeep = startUpkeep({ run, device, index, readiness, log, settled, fail, gone });
   }
 
   /** The one line of the start: all that support would ask for. */
@@ -231,6 +256,8 @@ export class Forwarder {
       if (!(await settledWithin(STOP_STEP_MS, work, log))) hung.push(what);
     };
     table?.stop();
+    clearTimeout(this.reviving);
+    this.reviving = undefined;
     await Promise.all([
       step('the packet workers', pool?.stop()),
       step("'ip monitor'", upkeep?.stop()),
@@ -269,8 +296,9 @@ export class Forwarder {
     return this.pool?.taps;
   }
 
+  /** Pumps that ended with their device are not ones that hang. */
   pumps(): readonly PumpStatus[] {
-    return this.pool?.pumps() ?? [];
+    return this.lost ? [] : (this.pool?.pumps() ?? []);
   }
 
   get device(): TunnelDevice | undefined {
@@ -287,7 +315,7 @@ export class Forwarder {
   }
 
   get deviceUp(): boolean {
-    return this.upkeep?.deviceUp ?? false;
+    return !this.lost && (this.upkeep?.deviceUp ?? false);
   }
 
   /** MTU in bytes of the tunnel and of the underlay; 0 while not known. */

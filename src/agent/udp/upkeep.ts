@@ -17,8 +17,10 @@ export interface UpkeepOptions {
   readonly log: Logger;
   /** Throws a Fault once the node's settings are no longer what was started with. */
   readonly settled: () => Promise<void>;
-  /** Told of what weft cannot go on with: the device is gone, or the settings are others. */
+  /** Told of what weft cannot go on with: the settings are others. */
   readonly fail: (fault: Fault) => void;
+  /** The device is not there any more; told at every look. */
+  readonly gone: () => void;
 }
 
 /** Keeps device, address and route as they should be. */
@@ -101,7 +103,7 @@ class Looker implements Upkeep {
     if (this.stopped) return;
     this.deviceUp = found.state === 'up';
     if (found.state === 'gone') {
-      this.options.fail(deviceGone(device.name));
+      this.options.gone();
     } else if (found.state === 'down') {
       this.complain('device', `${device.name} is down: ip link set ${device.name} up`);
     } else {
@@ -110,11 +112,4 @@ class Looker implements Upkeep {
         log.warn(`${device.name}: restored ${found.repairs.join(', ')}`);
     }
   }
-}
-
-export function deviceGone(name: string): Fault {
-  return new Fault(
-    'dataplane',
-    `${name} was deleted under weft; started again, weft makes it anew`,
-  );
 }
