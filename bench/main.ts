@@ -1,4 +1,5 @@
 /** Every micro-bench at its real size, or those whose names follow on the command line. */
+import { change } from './change.bench.ts';
 import { checksum } from './checksum.bench.ts';
 import { coalesce } from './coalesce.bench.ts';
 import { crossing } from './crossing.bench.ts';
@@ -8,7 +9,15 @@ import { benchScrape } from './scrape.ts';
 import { segment } from './segment.bench.ts';
 import { tap } from './tap.bench.ts';
 
-const BENCHES: readonly MicroBench[] = [checksum, lookups, segment, coalesce, crossing, tap];
+const BENCHES: readonly MicroBench[] = [
+  checksum,
+  lookups,
+  change,
+  segment,
+  coalesce,
+  crossing,
+  tap,
+];
 
 /** Of whole requests; it waits, and so is none of the others. */
 const SCRAPE = 'scrape';

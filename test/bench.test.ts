@@ -1,6 +1,7 @@
 /** The benches at small size, so that none rots; and what turns their numbers into text. */
 import assert from 'node:assert/strict';
 import test, { describe } from 'node:test';
+import { change } from '../bench/change.bench.ts';
 import { checksum } from '../bench/checksum.bench.ts';
 import { coalesce } from '../bench/coalesce.bench.ts';
 import { crossing } from '../bench/crossing.bench.ts';
@@ -15,7 +16,7 @@ import { segment } from '../bench/segment.bench.ts';
 import { tap } from '../bench/tap.bench.ts';
 
 describe('micro-benches', () => {
-  for (const bench of [checksum, lookups, segment, coalesce, crossing, tap]) {
+  for (const bench of [checksum, lookups, change, segment, coalesce, crossing, tap]) {
     test(`${bench.name} does the same work again and again`, () => {
       const cases = bench.cases('small');
       assert.ok(cases.length > 0);

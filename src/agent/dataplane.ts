@@ -86,7 +86,7 @@ export class Dataplane {
       source: this.source,
       rules: this.rules(this.device, uplink),
       log,
-      changed: (peers) => this.forwarder.setPeers(peers.rows()),
+      changed: (peers, changes) => this.forwarder.changePeers(peers, changes),
       standing: (standing) => guard.hear(standing),
     });
     this.readiness.clear('start');

@@ -280,8 +280,9 @@ export class Member {
     this.peers?.configure(rules);
     this.peers ??= watchPeers({
       ...{ source, rules, log },
-      changed: (peers) => {
-        backend.setPeers(peers.leases());
+      changed: (peers, changes) => {
+        if (backend.changePeers !== undefined) backend.changePeers(peers, changes);
+        else backend.setPeers(peers.leases());
         if (!readiness.clear('leases')) return;
         const { peers: count } = peers.counts();
         log.info({ peers: count }, `ready: ${count} peer${count === 1 ? '' : 's'}`);

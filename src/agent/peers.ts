@@ -12,7 +12,10 @@ import type { Logger } from '../log.ts';
 
 /** A burst of events becomes one change; two milliseconds are below what anybody can notice. */
 const LEAST_PAUSE_MS = 2;
-/** Following the leases takes at most a fifth of the main thread, however fast they change. */
+/**
+ * Following the leases takes at most a fifth of the main thread, however fast they change. One
+ * change that takes long, as the first does, does not hold up the next; a second one does.
+ */
 const PAUSE_PER_CHANGE = 4;
 /** A bad batch of leases is told by its first few, and not at every event. */
 const REFUSALS_TOLD = 5;
@@ -24,9 +27,10 @@ export interface PeersOptions {
   readonly log: Logger;
   /**
    * The peers are others than at the last call; called for the first list too, even an empty one,
-   * and never before it. How long it takes sets the pause before the next call.
+   * and never before it. How long calls take sets the pause before the next.
+   * @param changes since the last call, at the first one since there were none: each subnet once
    */
-  readonly changed: (peers: Peers) => void;
+  readonly changed: (peers: Peers, changes: readonly PeerRow[]) => void;
   /** Whose the own subnet is: told with the first list, and whenever it is another's since. */
   readonly standing?: (standing: OwnStanding) => void;
 }
@@ -70,8 +74,9 @@ class Follower implements Peers {
   private readonly watcher: LeaseWatcher;
   private stopWatching: StopWatching | undefined;
   private listed = false;
-  private timer: NodeJS.Timeout | undefined;
+  private cancel: (() => void) | undefined;
   private earliest = 0;
+  private lastMs = 0;
   private reporting: NodeJS.Timeout | undefined;
   private told = '';
   private stood = '';
@@ -127,21 +132,31 @@ class Follower implements Peers {
 
   async stop(): Promise<void> {
     await this.stopWatching?.();
-    clearTimeout(this.timer);
+    this.cancel?.();
     clearTimeout(this.reporting);
   }
 
+  /** Soon: with all that came in the same turn of the event loop, or in the pause. */
   private schedule(): void {
-    const pauseMs = Math.max(0, this.earliest - performance.now());
-    this.timer ??= setTimeout(() => this.tell(), pauseMs);
+    if (this.cancel !== undefined) return;
+    const pauseMs = this.earliest - performance.now();
+    if (pauseMs > 0) {
+      const timer = setTimeout(() => this.tell(), pauseMs);
+      this.cancel = () => clearTimeout(timer);
+    } else {
+      const immediate = setImmediate(() => this.tell());
+      this.cancel = () => clearImmediate(immediate);
+    }
   }
 
   private tell(): void {
-    this.timer = undefined;
+    this.cancel = undefined;
     const start = performance.now();
-    this.options.changed(this);
+    this.options.changed(this, this.watcher.takeChanges());
     const now = performance.now();
-    this.earliest = now + Math.max(LEAST_PAUSE_MS, (now - start) * PAUSE_PER_CHANGE);
+    const tookMs = Math.min(now - start, this.lastMs);
+    this.lastMs = now - start;
+    this.earliest = now + Math.max(LEAST_PAUSE_MS, tookMs * PAUSE_PER_CHANGE);
   }
 
   private tellStanding(): void {
@@ -156,13 +171,14 @@ class Follower implements Peers {
   private reportRefusals(): void {
     this.reporting ??= setTimeout(() => {
       this.reporting = undefined;
-      const refusals = this.watcher
-        .refusals(REFUSALS_TOLD)
-        .filter((refusal) => refusal.reason !== 'other_backend');
       const { refused } = this.watcher.counts();
       const told = JSON.stringify(refused);
       if (told === this.told) return;
       this.told = told;
+      // Looked for only now: it goes through all leases where few are refused.
+      const refusals = this.watcher
+        .refusals(REFUSALS_TOLD)
+        .filter((refusal) => refusal.reason !== 'other_backend');
       if (refusals.length > 0) this.options.log.warn({ refused, refusals }, 'leases refused');
     }, REPORT_PAUSE_MS);
   }

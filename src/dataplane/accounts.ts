@@ -18,10 +18,12 @@ export interface PeerTraffic {
 }
 
 export interface Accounts {
-  /** A new table begins: peers not asked for from here on may lose their account. */
+  /** A new table begins, and no pump reads the one before the last any more. */
   begin(): void;
-  /** The account of a peer (public address, unsigned); 0 where all are taken. */
+  /** The account of a peer (public address, unsigned) of this table; 0 where all are taken. */
   accountOf(peer: number): number;
+  /** The peer is not in this table: it may lose its account to a peer of a later one. */
+  release(peer: number): void;
   /** Undefined for an address that never was a peer, or that has no account. */
   traffic(peer: number): PeerTraffic | undefined;
   /** Notes who was heard since the last look: pumps have no clock for it. */
@@ -34,7 +36,6 @@ interface Entry {
   readonly account: number;
   /** What the account had counted for its earlier owner. */
   readonly before: PeerTraffic;
-  table: number;
   heard: number;
   lastSeenSeconds: number;
 }
@@ -55,7 +56,8 @@ export function createAccounts(
 ): Accounts {
   const values = new Float64Array(shared);
   const entries = new Map<number, Entry>();
-  const free: number[] = [];
+  /** Peers that left, the longest gone first, with the first table that is without them. */
+  const gone = new Map<number, number>();
   let next = 1;
   let table = 0;
 
@@ -80,19 +82,17 @@ export function createAccounts(
     };
   }
 
-  /** Peers of the last table but one are safe: pumps may still look into it. */
-  function reclaim(): void {
-    for (const [peer, entry] of entries) {
-      if (entry.table >= table - 1) continue;
-      entries.delete(peer);
-      free.push(entry.account);
-    }
-  }
-
+  /** A peer gone since this very table is safe: pumps still look into the one before. */
   function take(): number | undefined {
     if (next < capacity) return next++;
-    if (free.length === 0) reclaim();
-    return free.pop();
+    for (const [peer, since] of gone) {
+      if (since === table) return undefined;
+      const { account } = entries.get(peer)!;
+      entries.delete(peer);
+      gone.delete(peer);
+      return account;
+    }
+    return undefined;
   }
 
   return {
@@ -102,15 +102,18 @@ export function createAccounts(
     accountOf(peer) {
       const known = entries.get(peer);
       if (known !== undefined) {
-        known.table = table;
+        gone.delete(peer);
         return known.account;
       }
       const account = take();
       if (account === undefined) return 0;
       const heard = sum(account, counters.ACCOUNT_PACKETS, workers);
       const before = read(account, NOTHING);
-      entries.set(peer, { account, before, table, heard, lastSeenSeconds: 0 });
+      entries.set(peer, { account, before, heard, lastSeenSeconds: 0 });
       return account;
+    },
+    release(peer) {
+      if (entries.has(peer) && !gone.has(peer)) gone.set(peer, table);
     },
     traffic(peer) {
       const entry = entries.get(peer);

@@ -57,6 +57,7 @@ export function tableCapacity(network: Prefix4, leases: number): number {
  * prefix the later wins. The own subnet is behind no peer: its row is passed over, and a wider
  * row gets a hole. Returns how many rows were left out: malformed ones, those outside the network
  * or inside the own subnet, and, counted from the end, those for which the table is too small.
+ * Room is left for leases to come, for `patch` to put in: up to twice as many.
  * @param accountOf asked once for each peer: which account counts its traffic
  */
 export function compile(
@@ -74,7 +75,8 @@ export function compile(
   }
   const leases = fittingLeases(network, usable.length, table.length);
   usable.length = leases;
-  writeHeader(table, layoutFor(network, leases), own, network);
+  const room = fittingLeases(network, hashedLeases(leases), table.length);
+  writeHeader(table, layoutFor(network, room), own, network);
   table[LEASE_COUNT] = leases;
   // As a row without a peer, so that it takes its place among the prefix lengths.
   if (prefixContains(network, own)) usable.push({ ...own, peer: 0 });
@@ -87,7 +89,8 @@ export function suspend(table: Int32Array): void {
   table[SUSPENDED] = 1;
 }
 
-function isUsable(row: Row, own: Prefix4, network: Prefix4): boolean {
+/** Whether a row belongs into a table, beside the own subnet. */
+export function isUsable(row: Row, own: Prefix4, network: Prefix4): boolean {
   if (!Number.isInteger(row.length) || row.length < 0 || row.length > 32) return false;
   if ((row.network & maskOf(row.length)) >>> 0 !== row.network) return false;
   // 0.0.0.0 is no node, and marks an empty place in the hash.
@@ -95,8 +98,15 @@ function isUsable(row: Row, own: Prefix4, network: Prefix4): boolean {
   return prefixContains(network, row) && !prefixContains(own, row);
 }
 
+/** Leases for which the hash is no larger than for `leases`: as many may come by and by. */
+function hashedLeases(leases: number): number {
+  let room = 1;
+  while (room < leases) room *= 2;
+  return room;
+}
+
 /** The largest number of leases, up to `wanted`, that are sure to fit in so many words. */
-function fittingLeases(network: Prefix4, wanted: number, words: number): number {
+export function fittingLeases(network: Prefix4, wanted: number, words: number): number {
   assert(tableCapacity(network, 0) <= words, 'a table without room for its own header');
   if (tableCapacity(network, wanted) <= words) return wanted;
   let fits = 0;

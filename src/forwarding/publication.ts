@@ -49,19 +49,22 @@ export function createPublication(readers: number, capacityWords: number): Publi
   return publication;
 }
 
+/** Writes `idle`, which nobody reads; may look at `current`, which stays as it is. */
+export type Fill = (idle: Int32Array, current: Int32Array) => void;
+
 /**
  * Lets `fill` write the idle copy, then makes it current. False, with `fill` not called, while a
  * reader still holds that copy, which lasts at most one breath: try again soon. If `fill` throws,
  * nothing changes for the readers.
  */
-export function publish(publication: Publication, fill: (table: Int32Array) => void): boolean {
+export function publish(publication: Publication, fill: Fill): boolean {
   const { control, tables, readers } = publication;
   const next = Atomics.load(control, EPOCH_AT) + 1;
   const idle = next & 1;
   for (let reader = 0; reader < readers; reader++) {
     if (Atomics.load(control, wordIndex(reader)) === idle) return false;
   }
-  fill(tables[idle]);
+  fill(tables[idle], tables[idle ^ 1]);
   // Wraps after 2^32 versions, which keeps the low bit in step.
   Atomics.store(control, EPOCH_AT, next);
   return true;

@@ -60,7 +60,7 @@ export function peerAccount(table: Int32Array, slot: number): number {
   return table[table[PEERS_AT] + PEER_WORDS * slot + 1];
 }
 
-/** How many peers there are; slots count from 0. */
+/** How many peers there are. Slots count from 0, with gaps where peers have left. */
 export function peerCount(table: Int32Array): number {
   return table[PEER_COUNT];
 }

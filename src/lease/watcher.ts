@@ -9,7 +9,7 @@ import type { LeaseChange, LeaseEntry } from './source.ts';
 export interface PeerRow {
   readonly network: number;
   readonly length: number;
-  /** The node's PublicIP, a host-order uint32. */
+  /** The node's PublicIP, a host-order uint32; 0 in a change that leaves the subnet without one. */
   readonly peer: number;
 }
 
@@ -61,6 +61,9 @@ interface Effect {
   readonly peers: boolean;
 }
 
+/** 64 lengths a network: a number as key costs less than text, and stays far below 2^53. */
+const LENGTHS = 64;
+
 const NOTHING: Effect = { any: false, peers: false };
 
 /**
@@ -76,6 +79,8 @@ export class LeaseWatcher {
   #rules: AdmissionRules;
   readonly #entries = new Map<string, Entry>();
   readonly #claims = new Map<number, Claim>();
+  /** Claims whose peer changed since that was last asked for, by their id. */
+  readonly #changed = new Set<number>();
   readonly #badKeys = new Map<string, string>();
   readonly #refused = noRefusals();
   readonly #events = { put: 0, delete: 0, snapshot: 0, ignored: 0 };
@@ -122,6 +127,16 @@ export class LeaseWatcher {
     return this.leases().map(({ subnet, publicAddress }) => {
       return { network: subnet.network, length: subnet.length, peer: publicAddress };
     });
+  }
+
+  /** Subnets whose peer's lease may be another than at the last call, each as it is now. */
+  takeChanges(): PeerRow[] {
+    const rows = Array.from(this.#changed, (id): PeerRow => {
+      const peer = this.#claims.get(id)?.peer?.publicAddress ?? 0;
+      return { network: Math.floor(id / LENGTHS), length: id % LENGTHS, peer };
+    });
+    this.#changed.clear();
+    return rows;
   }
 
   /** The peers' leases, in no stated order. */
@@ -219,6 +234,7 @@ export class LeaseWatcher {
     const peer = best === null ? null : best.lease;
     if (sameLease(peer, claim.peer)) return false;
     claim.peer = peer;
+    this.#changed.add(claim.id);
     return true;
   }
 
@@ -239,9 +255,8 @@ export class LeaseWatcher {
   }
 }
 
-/** 64 lengths a network: a number as key costs less than text, and stays far below 2^53. */
 function claimId({ network, length }: Prefix4): number {
-  return network * 64 + length;
+  return network * LENGTHS + length;
 }
 
 function newer(one: Entry, other: Entry): boolean {

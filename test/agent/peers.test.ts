@@ -12,7 +12,7 @@ import {
   type Publication,
   park,
 } from '../../src/forwarding/publication.ts';
-import { lookup } from '../../src/forwarding/table.ts';
+import { isSuspended, lookup, peerAddress } from '../../src/forwarding/table.ts';
 import { reachableByUdp } from '../../src/lease/admission.ts';
 import type { LeaseSink, LeaseSource } from '../../src/lease/source.ts';
 import { createLog } from '../../src/log.ts';
@@ -62,7 +62,7 @@ describe('the table of peers', () => {
       source,
       rules: { network, own, reachable: reachableByUdp },
       log,
-      changed: () => table.set(peers.rows()),
+      changed: (_, changes) => table.change(changes),
     });
   });
 
@@ -110,6 +110,87 @@ describe('the table of peers', () => {
     for (const entry of entries(100)) sink.changes([{ kind: 'put', entry }]);
     await waitFor('the burst', () => peers.counts().peers === 100 && told.length > 1);
     assert.ok(table.publications <= 4, `${table.publications} tables for one burst`);
+  });
+
+  test('changes once for all events of one answer', async () => {
+    sink.snapshot(entries(50));
+    await published(1);
+    const moved = entries(50).map((entry) => ({
+      kind: 'put' as const,
+      entry: { ...entry, value: JSON.stringify({ PublicIP: '198.51.100.7' }), order: 100 },
+    }));
+    sink.changes(moved);
+    await published(2);
+    const reader = attach(publication.memory, 0);
+    const bytes = enter(reader);
+    const found = entries(50).map((_, at) => lookup(bytes, network.network + (10 + at) * 256));
+    assert.deepEqual(
+      found.map((slot) => peerAddress(bytes, slot)),
+      found.map(() => parseAddress4('198.51.100.7')),
+    );
+    park(reader);
+    const start = performance.now();
+    await waitFor('a while', () => performance.now() - start > 20);
+    assert.deepEqual(told, [1, 2]);
+  });
+
+  test('holds the rows of a set alone, and goes on from them', async () => {
+    const reader = attach(publication.memory, 0);
+    const isThere = (third: number) => {
+      const is = lookup(enter(reader), network.network + third * 256) >= 0;
+      park(reader);
+      return is;
+    };
+    const row = (third: number) => ({
+      network: network.network + third * 256,
+      length: 24,
+      peer: 7,
+    });
+    table.change([row(20), row(21)]);
+    table.set([row(22), row(23)]);
+    assert.deepEqual([20, 21, 22, 23].map(isThere), [false, false, true, true]);
+    table.change([{ ...row(22), peer: 0 }, row(24)]);
+    assert.deepEqual([20, 21, 22, 23, 24].map(isThere), [false, false, false, true, true]);
+  });
+
+  test('is empty while suspended, whatever changes, and whole again after it', async () => {
+    const reader = attach(publication.memory, 0);
+    const row = (third: number) => ({
+      network: network.network + third * 256,
+      length: 24,
+      peer: 7,
+    });
+    const look = () => {
+      const bytes = enter(reader);
+      const there = [20, 21].map((third) => lookup(bytes, row(third).network) >= 0);
+      park(reader);
+      return [isSuspended(bytes), ...there];
+    };
+    table.set([row(20)]);
+    table.set([row(20)], true);
+    assert.deepEqual(look(), [true, false, false]);
+    table.change([row(21)]);
+    table.change([row(20)]);
+    assert.deepEqual(look(), [true, false, false]);
+    table.set([row(20), row(21)]);
+    assert.deepEqual(look(), [false, true, true]);
+    table.change([{ ...row(20), peer: 0 }]);
+    assert.deepEqual(look(), [false, false, true]);
+  });
+
+  test('keeps what could not be published yet, the last of each subnet', async () => {
+    const reader = attach(publication.memory, 0);
+    const row = { network: network.network + 20 * 256, length: 24, peer: 7 };
+    table.change([row]);
+    enter(reader);
+    table.change([{ ...row, peer: 8 }]);
+    for (let peer = 9; peer < 1000; peer++) table.change([{ ...row, peer }]);
+    assert.equal(table.publications, 2);
+    park(reader);
+    await published(3);
+    const bytes = enter(reader);
+    assert.equal(peerAddress(bytes, lookup(bytes, row.network)), 999);
+    park(reader);
   });
 
   test('waits for a reader that holds the idle copy, and is published in the end', async () => {

@@ -6,7 +6,7 @@ import {
   park,
   type Reader,
 } from '../../src/forwarding/publication.ts';
-import { lookup, NO_PEER, peerAddress } from '../../src/forwarding/table.ts';
+import { findPeer, lookup, NO_PEER, peerAddress } from '../../src/forwarding/table.ts';
 
 /** What the worker is to do: look up all probes, breath after breath, until told to stop. */
 export interface ReaderTask {
@@ -42,6 +42,7 @@ function versionOf(table: Int32Array, probes: readonly number[]): number | undef
       if (slot === NO_PEER) return undefined;
       const peer = peerAddress(table, slot);
       if (version !== undefined && peer !== version) return undefined;
+      if (findPeer(table, peer) !== slot) return undefined;
       version = peer;
     }
   }

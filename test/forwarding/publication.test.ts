@@ -3,10 +3,12 @@ import { once } from 'node:events';
 import { test } from 'node:test';
 import { Worker } from 'node:worker_threads';
 import { compile, type Row, tableCapacity } from '../../src/forwarding/compile.ts';
+import { TablePatcher } from '../../src/forwarding/patch.ts';
 import {
   attach,
   createPublication,
   enter,
+  type Fill,
   type Publication,
   park,
   publish,
@@ -17,20 +19,47 @@ const NETWORK = { network: 0x0a000000, length: 16 };
 const OWN = { network: 0x0a000000, length: 24 };
 const LEASES = 24;
 const VERSIONS = 100_000;
+// Three leases at most around each probe, and one over all.
+const WORDS = tableCapacity(NETWORK, 3 * LEASES + 1);
 
 const tag = (value: number) => (table: Int32Array) => {
   table.fill(value);
 };
 
-/** A table in which every lease names the same peer, at lengths that use all three levels. */
-function tagged(version: number): (table: Int32Array) => void {
-  const rows: Row[] = Array.from({ length: LEASES }, (_, index) => ({
+/** Every lease names the same peer, at lengths that use all three levels. */
+function rowsOf(version: number): Row[] {
+  return Array.from({ length: LEASES }, (_, index) => ({
     network: NETWORK.network + (index + 1) * 256,
     length: index % 2 === 0 ? 24 : 28,
     peer: version,
   }));
-  return (table) => {
-    assert.equal(compile(table, rows, OWN, NETWORK), 0);
+}
+
+/** Makes the table of one version in the idle copy. */
+type Filler = (version: number) => Fill;
+
+const compiling: Filler = (version) => (table) => {
+  assert.equal(compile(table, rowsOf(version), OWN, NETWORK), 0);
+};
+
+/**
+ * The same by patches, with more to go wrong: longer leases under the probes and shorter ones over
+ * them come and go, so that blocks are opened, freed and opened elsewhere.
+ */
+function patching(): Filler {
+  const nobody = { accountOf: () => 0, release: () => undefined };
+  const patcher = new TablePatcher(OWN, NETWORK, WORDS, nobody);
+  return (version) => {
+    const changes = rowsOf(version);
+    for (const [index, { network }] of [...changes.entries()]) {
+      const comes = ((version + index) & 3) === 0;
+      changes.push({ network, length: 32, peer: comes ? version : 0 });
+      if (index % 5 === 0) changes.push({ network, length: 25, peer: comes ? 0 : version });
+    }
+    changes.push({ ...NETWORK, peer: version % 3 === 0 ? version : 0 });
+    return (idle, current) => {
+      assert.equal(patcher.update(idle, current, changes), 0);
+    };
   };
 }
 
@@ -132,24 +161,23 @@ test('only readers that exist attach', () => {
 });
 
 /** Publishes, trying again while a reader is in the way; fails rather than wait for ever. */
-function publishSoon(publication: Publication, version: number, pause: Int32Array): void {
-  const fill = tagged(version);
+function publishSoon(publication: Publication, fill: Fill, pause: Int32Array): void {
   for (let attempt = 0; attempt < 100_000; attempt++) {
     if (publish(publication, fill)) return;
     // Gives a reader that was preempted in the middle of a breath the core to finish it.
     if (attempt > 10) Atomics.wait(pause, 0, 0, 0.1);
   }
-  assert.fail(`version ${version} found no idle copy`);
+  assert.fail('a version found no idle copy');
 }
 
 function start(task: ReaderTask): Worker {
   return new Worker(new URL('./publication-reader.js', import.meta.url), { workerData: task });
 }
 
-test('no reader in another thread ever sees a torn table', async () => {
-  const publication = createPublication(2, tableCapacity(NETWORK, LEASES));
+async function race(filler: Filler): Promise<void> {
+  const publication = createPublication(2, WORDS);
   const signals = new Int32Array(new SharedArrayBuffer(8));
-  publishSoon(publication, 1, signals.subarray(1));
+  publishSoon(publication, filler(1), signals.subarray(1));
   const probes = Array.from({ length: LEASES }, (_, index) => NETWORK.network + (index + 1) * 256);
   const common = { memory: publication.memory, signals, probes };
   const workers = [0, 1].map((index) => start({ ...common, index, parks: index === 1 }));
@@ -158,7 +186,7 @@ test('no reader in another thread ever sees a torn table', async () => {
     assert.deepEqual(await Promise.all(running), [['running'], ['running']]);
     const reports = workers.map((worker) => once(worker, 'message'));
     for (let version = 2; version <= VERSIONS; version++) {
-      publishSoon(publication, version, signals.subarray(1));
+      publishSoon(publication, filler(version), signals.subarray(1));
     }
     Atomics.store(signals, 0, 1);
     for (const [report] of (await Promise.all(reports)) as [ReaderReport][]) {
@@ -170,4 +198,8 @@ test('no reader in another thread ever sees a torn table', async () => {
   } finally {
     await Promise.all(workers.map((worker) => worker.terminate()));
   }
-});
+}
+
+test('no reader in another thread ever sees a torn table', () => race(compiling));
+
+test('nor one that is being patched', () => race(patching()));

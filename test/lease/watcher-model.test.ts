@@ -111,6 +111,8 @@ class World {
   readonly #seen = new Map<string, Stored>();
   readonly #good = new Map<string, string>();
   #rows: string[] = [];
+  /** The rows by subnet, as one has them who hears of changes alone, now and then. */
+  readonly #followed = new Map<string, string>();
   #at = 0;
   #connected = false;
   done = { put: 0, delete: 0, expire: 0, compact: 0, disconnect: 0, list: 0, resume: 0 };
@@ -198,6 +200,21 @@ class World {
     // A change may be one of backend data alone, but new rows must be told.
     if (rows.join() !== this.#rows.join()) assert.ok(changed, 'the rows changed in silence');
     this.#rows = rows;
+    if (this.#random.oneIn(3)) this.#followChanges(rows);
+  }
+
+  #followChanges(rows: readonly string[]): void {
+    for (const { network, length, peer } of this.watcher.takeChanges()) {
+      const subnet = `${formatAddress4(network)}/${length}`;
+      if (peer === 0) this.#followed.delete(subnet);
+      else this.#followed.set(subnet, `${subnet} ${formatAddress4(peer)}`);
+    }
+    assert.deepEqual(
+      [...this.#followed.values()].sort(),
+      rows,
+      'changes do not add up to the rows',
+    );
+    assert.deepEqual(this.watcher.takeChanges(), []);
   }
 
   /** Once all is delivered, the watcher knows what the store holds. */

@@ -44,7 +44,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   agent: {
     may: [
       ...['lease', 'linux', 'config', 'log', 'wire/address', 'assert', 'agent'],
-      ...['forwarding/compile', 'forwarding/publication'],
+      ...['forwarding/compile', 'forwarding/patch', 'forwarding/publication'],
       ...['dataplane/pool', 'dataplane/messages', 'dataplane/accounts', 'dataplane/tap/reader'],
     ],
     packages: ['pino', 'zod'],

@@ -1,11 +1,13 @@
 import type { Attributes, Lease } from '../../lease/lease.ts';
 import type { BackendConfig } from '../../lease/network.ts';
+import type { PeerRow } from '../../lease/watcher.ts';
 import { isBatchWord } from '../../linux/batch.ts';
 import type { Run } from '../../linux/command.ts';
 import { mayConfigureNetwork } from '../../linux/statistics.ts';
 import type { Logger } from '../../log.ts';
 import type { Prefix4 } from '../../wire/address.ts';
 import { Fault } from '../fault.ts';
+import type { Peers } from '../peers.ts';
 import type { Readiness } from '../readiness.ts';
 import type { Uplink } from '../uplink.ts';
 import { createHostGateway } from './host-gw.ts';
@@ -26,7 +28,7 @@ export interface PeerFailure {
 }
 
 export interface BackendStatus {
-  /** Peers asked for by `setPeers`. */
+  /** Peers asked for. */
   readonly peers: number;
   /** Of these, the ones that the kernel reaches as of the last look. */
   readonly programmed: number;
@@ -68,6 +70,12 @@ export interface Backend {
    * flow across a restart.
    */
   setPeers(leases: readonly Lease[]): void;
+  /**
+   * Called in place of `setPeers` where it is there: for backends to which one change among many
+   * peers must not cost a list of them all.
+   * @param changes since the last call, at the first one since there were none: each subnet once
+   */
+  changePeers?(peers: Peers, changes: readonly PeerRow[]): void;
   /** The uplink got another address, MTU or index at run time; followed by `open`. */
   setUplink(uplink: Uplink): Promise<void>;
   /**

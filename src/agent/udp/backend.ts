@@ -3,12 +3,14 @@ import type { Config } from '../../config.ts';
 import { reachableByUdp } from '../../lease/admission.ts';
 import { foldKeys, spellings } from '../../lease/go-json.ts';
 import type { Lease } from '../../lease/lease.ts';
+import type { PeerRow } from '../../lease/watcher.ts';
 import { formatPrefix4 } from '../../wire/address.ts';
 import type { Backend, BackendContext, BackendStatus, OwnLease } from '../backend/backend.ts';
 import { removeLeftovers } from '../backend/leftovers.ts';
 import { removePeerRoutes } from '../backend/routes.ts';
 import { Fault } from '../fault.ts';
 import { chooseMtu, ENCAPSULATION_BYTES } from '../node/settings.ts';
+import type { Peers } from '../peers.ts';
 import type { Uplink } from '../uplink.ts';
 import type { TunnelDevice } from './device.ts';
 import type { Forwarder, Way } from './forwarder.ts';
@@ -48,6 +50,10 @@ abstract class Quiet implements Backend {
 
   setPeers(leases: readonly Lease[]): void {
     this.peers = leases.length;
+  }
+
+  changePeers(peers: Peers, _changes: readonly PeerRow[]): void {
+    this.peers = peers.counts().peers;
   }
 
   status(): BackendStatus {
@@ -153,11 +159,16 @@ export class Udp extends Quiet {
   override setPeers(leases: readonly Lease[]): void {
     if (this.closing.signal.aborted) return;
     super.setPeers(leases);
-    this.forwarder.setPeers(
-      leases.map(({ subnet: { network, length }, publicAddress: peer }) => {
-        return { network, length, peer };
-      }),
-    );
+    const rows = leases.map(({ subnet: { network, length }, publicAddress: peer }) => {
+      return { network, length, peer };
+    });
+    this.forwarder.setPeers({ rows: () => rows });
+  }
+
+  override changePeers(peers: Peers, changes: readonly PeerRow[]): void {
+    if (this.closing.signal.aborted) return;
+    super.changePeers(peers, changes);
+    this.forwarder.changePeers(peers, changes);
   }
 
   async setUplink(uplink: Uplink): Promise<void> {

@@ -46,6 +46,11 @@ export interface ForwarderOptions {
   readonly published: () => void;
 }
 
+/** Who knows all peers, for a start that has to begin with them. */
+export interface PeerRows {
+  rows(): readonly PeerRow[];
+}
+
 /** The device to forward through, and what lies under it. */
 export interface Way {
   readonly device: TunnelDevice;
@@ -73,7 +78,7 @@ export class Forwarder {
   private table: PeerTable | undefined;
   private upkeep: Upkeep | undefined;
   private underlayMtu: number | undefined;
-  private rows: readonly PeerRow[] | undefined;
+  private peers: PeerRows | undefined;
   private suspended = false;
   private publicationsBefore = 0;
   private past: Pool['counters'] = [];
@@ -117,20 +122,30 @@ export class Forwarder {
   }
 
   /** The peers, all of them; those of before stay in force until the first call. */
-  setPeers(rows: readonly PeerRow[]): void {
-    this.rows = rows;
-    this.table?.set(rows, this.suspended);
+  setPeers(peers: PeerRows): void {
+    this.peers = peers;
+    this.table?.set(peers.rows(), this.suspended);
+  }
+
+  /** The same where it is known what changed since the last call, or since there were none. */
+  changePeers(peers: PeerRows, changes: readonly PeerRow[]): void {
+    const isFirst = this.peers === undefined;
+    this.peers = peers;
+    // Before the first peers the table was not told whether it is suspended.
+    if (isFirst) this.setPeers(peers);
+    else this.table?.change(changes);
   }
 
   /** While suspended nothing passes in either direction; what arrives is counted. */
   suspend(suspended: boolean): void {
+    if (suspended === this.suspended) return;
     this.suspended = suspended;
-    if (this.rows !== undefined) this.table?.set(this.rows, suspended);
+    if (this.peers !== undefined) this.table?.set(this.peers.rows(), suspended);
   }
 
   /** The next start publishes no peers until it is told some. */
   forgetPeers(): void {
-    this.rows = undefined;
+    this.peers = undefined;
   }
 
   /** The underlay's MTU changed; the device keeps its own, which pods were told. */
@@ -178,7 +193,7 @@ export class Forwarder {
     const published = () => this.options.published();
     const { publication, accounts } = pool;
     this.table = new PeerTable({ publication, accounts, network, subnet, log, published });
-    if (this.rows !== undefined) this.table.set(this.rows, this.suspended);
+    if (this.peers !== undefined) this.table.set(this.peers.rows(), this.suspended);
   }
 
   /** A pump dies of a deleted device too; the operator is told of the cause, not of the symptom. */

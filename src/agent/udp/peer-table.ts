@@ -1,5 +1,6 @@
 import type { Accounts } from '../../dataplane/accounts.ts';
-import { compile, suspend } from '../../forwarding/compile.ts';
+import { suspend } from '../../forwarding/compile.ts';
+import { prefixNumber, TablePatcher } from '../../forwarding/patch.ts';
 import type { Publication } from '../../forwarding/publication.ts';
 import { publish } from '../../forwarding/publication.ts';
 import type { PeerRow } from '../../lease/watcher.ts';
@@ -20,11 +21,13 @@ export interface PeerTableOptions {
   readonly published: (publications: number) => void;
 }
 
-/** Keeps the workers' table equal to the rows set last. */
+/** Keeps the workers' table equal to the rows set last and what changed since. */
 export class PeerTable {
   publications = 0;
   private readonly options: PeerTableOptions;
-  private rows: readonly PeerRow[] = [];
+  private readonly patcher: TablePatcher;
+  /** What is not published yet, by prefix: a reader that hangs does not make it grow for ever. */
+  private readonly waiting = new Map<number, PeerRow>();
   private timer: NodeJS.Timeout | undefined;
   private retryMs = FIRST_RETRY_MS;
   private leftOut = 0;
@@ -32,47 +35,67 @@ export class PeerTable {
 
   constructor(options: PeerTableOptions) {
     this.options = options;
+    const { publication, accounts, subnet, network } = options;
+    this.patcher = new TablePatcher(subnet, network, publication.tables[0].length, accounts);
   }
 
   /**
-   * Publishes at once, or as soon as no reader is in the way.
-   * @param suspended nothing may pass, whatever the rows
+   * All peers there are. Published at once, or as soon as no reader is in the way.
+   * @param suspended nothing may pass, whatever the rows and the changes to come
    */
   set(rows: readonly PeerRow[], suspended = false): void {
-    this.rows = rows;
     this.suspended = suspended;
-    if (this.timer === undefined) this.publishNow();
+    this.patcher.reset();
+    this.waiting.clear();
+    this.apply(suspended ? [] : rows);
+  }
+
+  /** Peers that came or changed, or that left (0), each subnet once; published likewise. */
+  change(changes: readonly PeerRow[]): void {
+    if (this.suspended) this.set([], true);
+    else this.apply(changes);
+  }
+
+  private apply(changes: readonly PeerRow[]): void {
+    if (this.timer === undefined && this.publish(changes)) return;
+    for (const row of changes) this.waiting.set(prefixNumber(row), row);
+    if (this.timer === undefined) this.retryLater();
   }
 
   stop(): void {
     clearTimeout(this.timer);
   }
 
-  private publishNow(): void {
-    this.timer = undefined;
-    const { publication, accounts, subnet, network } = this.options;
+  private retryLater(): void {
+    this.timer = setTimeout(() => {
+      this.timer = undefined;
+      if (!this.publish([...this.waiting.values()])) this.retryLater();
+    }, this.retryMs);
+    this.retryMs = Math.min(this.retryMs * 2, LAST_RETRY_MS);
+  }
+
+  /** False while a reader is in the way. */
+  private publish(changes: readonly PeerRow[]): boolean {
+    const { publication, accounts } = this.options;
     let leftOut = 0;
-    const done = publish(publication, (table) => {
+    const done = publish(publication, (idle, current) => {
       accounts.begin();
-      const rows = this.suspended ? [] : this.rows;
-      leftOut = compile(table, rows, subnet, network, accounts.accountOf);
-      if (this.suspended) suspend(table);
+      leftOut = this.patcher.update(idle, current, changes);
+      if (this.suspended) suspend(idle);
     });
-    if (!done) {
-      this.timer = setTimeout(() => this.publishNow(), this.retryMs);
-      this.retryMs = Math.min(this.retryMs * 2, LAST_RETRY_MS);
-      return;
-    }
+    if (!done) return false;
+    this.waiting.clear();
     this.retryMs = FIRST_RETRY_MS;
     this.publications += 1;
     this.reportLeftOut(leftOut);
     this.options.published(this.publications);
+    return true;
   }
 
   private reportLeftOut(leftOut: number): void {
     if (leftOut > 0 && leftOut !== this.leftOut) {
       this.options.log.error(
-        { leases: this.rows.length, leftOut },
+        { leftOut },
         'more leases than the table holds: the rest is unreachable',
       );
     }
