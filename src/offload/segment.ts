@@ -27,8 +27,11 @@ export const BAD_OFFLOAD = -1;
 
 /** A header beyond this is no TCP or UDP that we cut: 60 bytes of each IPv4 and TCP. */
 const HEADER_MAXIMUM = 120;
-/** A superpacket holds at most 64 KiB; below this many bytes a segment its headers outweigh it. */
-export const SEGMENTS_MAXIMUM = 2048;
+/**
+ * 64 KiB at the least that a kernel makes TCP segments of: an MSS of 48 less 40 bytes of options
+ * (TCP_MIN_GSO_SIZE of include/net/tcp.h).
+ */
+export const SEGMENTS_MAXIMUM = 8192;
 
 export interface Segmenter {
   /**
@@ -37,8 +40,11 @@ export interface Segmenter {
    * BAD_OFFLOAD: the two contradict each other.
    */
   inspect(at: number, length: number): number;
-  /** Writes the headers of the superpacket last inspected, `stride` bytes apart from `strip`. */
-  cut(strip: number): void;
+  /**
+   * Writes the headers of `count` segments from `first` on, all of them unless told otherwise, of
+   * the superpacket last inspected, `stride` bytes apart from `strip`.
+   */
+  cut(strip: number, first?: number, count?: number): void;
   /** Of the superpacket last inspected. */
   readonly cuts: Cuts;
 }
@@ -124,17 +130,17 @@ export function createSegmenter(bytes: Uint8Array, sum: Sum): Segmenter {
     return segments;
   }
 
-  function cut(strip: number): void {
+  function cut(strip: number, first = 0, count = cuts.segments): void {
     const { at, header, size, payload, segments, stride } = cuts;
     const ipSum = six ? 0 : constantIpv4Sum(at);
     const transportSum = tcp ? constantTcpSum(at) : constantUdpSum(at);
     const id = six ? 0 : identification(bytes, at);
     const sequence = tcp ? view.getInt32(at + ipHeader + 4) : 0;
     const flags = tcp ? bytes[at + ipHeader + 13] : 0;
-    for (let i = 0; i < segments; i++) {
+    let to = strip;
+    for (let i = first; i < first + count; i++) {
       const from = i * size;
       const slice = Math.min(payload - from, size);
-      const to = strip + i * stride;
       copyWords(at >> 2, to >> 2, header >> 2);
       const length = header + slice;
       if (six) setPayloadLength(bytes, to, length - IPV6_HEADER_LENGTH);
@@ -146,6 +152,7 @@ export function createSegmenter(bytes: Uint8Array, sum: Sum): Segmenter {
       } else {
         stampUdp(to, length - ipHeader, transportSum + body);
       }
+      to += stride;
     }
   }
 

@@ -50,7 +50,8 @@ export function withZeroSum(
 /** As the TUN reader places packets: 16 behind a 64-byte line, the virtio_net_hdr just before. */
 export const AT = 64 + 16;
 export const STRIP = 128 * 1024;
-const SLAB_PAGES = 8;
+/** 128 KiB, and headers of as many segments as there may be, 120 bytes and a bit each. */
+const SLAB_PAGES = 20;
 
 /** A segmenter with memory around it. */
 export interface Cutter {
