@@ -1,5 +1,6 @@
 # Each target is a line or two; the work is in scripts/ and in the tests themselves.
-.PHONY: setup packages build check test test-rungs fuzz demo docs bench bench-netns fmt ci clean
+.PHONY: setup packages build check test test-rungs test-long fuzz demo docs bench bench-netns fmt ci
+.PHONY: clean
 
 # npm ci only when the lock file is newer than what is installed.
 node_modules/.package-lock.json: package-lock.json package.json
@@ -22,6 +23,10 @@ test: setup check
 # The namespace tests without one offload after the other.
 test-rungs: setup build
 	scripts/rungs.sh
+
+# The tests that have a long form, in it: 10^6 interleavings, 10^7 frames, 65,000 leases. Hours.
+test-long: setup build
+	scripts/long.sh
 
 # FUZZ_SECONDS for each target, 60 unless told otherwise.
 fuzz: build

@@ -62,7 +62,7 @@ run_group() {
   shift 2
   [ $# -gt 0 ] || return 0
   echo "== $name tests"
-  node --test --test-concurrency="$at_once" --test-timeout=240000 \
+  node --test --test-concurrency="$at_once" --test-timeout="${TEST_TIMEOUT_MS:-240000}" \
     --test-reporter=spec --test-reporter-destination=stdout \
     --test-reporter=tap --test-reporter-destination="$results/$name.tap" "$@" ||
     failed=1

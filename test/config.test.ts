@@ -33,7 +33,7 @@ describe('options', () => {
       workers: undefined,
       accept: 'strict',
       timeToLive: 'keep',
-      disabled: [],
+      offloads: { off: [], forced: [] },
       txPorts: 1,
       dscp: 0,
       busyPoll: 0,
@@ -67,9 +67,17 @@ describe('options', () => {
     ['dscp', '63', 'dscp', 63],
     ['keep-device', 'true', 'keepDevice', true],
     ['metrics-listen', '[::1]:99', 'metricsListen', { host: '::1', port: 99 }],
-    ['offload', 'udp_gso=off,tun_tso=off', 'disabled', ['udp_gso', 'tun_tso']],
-    ['offload', ['all=off', 'udp_gro=on'], 'disabled', FEATURES.filter((f) => f !== 'udp_gro')],
-    ['offload', ['udp_gro=off', 'all=on'], 'disabled', []],
+    ['offload', 'udp_gso=off,tun_tso=off', 'offloads', { off: ['tun_tso', 'udp_gso'], forced: [] }],
+    [
+      'offload',
+      ['all=off', 'udp_gro=on'],
+      'offloads',
+      { off: FEATURES.filter((feature) => feature !== 'udp_gro'), forced: ['udp_gro'] },
+    ],
+    ['offload', ['udp_gro=off', 'all=on'], 'offloads', { off: [], forced: [] }],
+    ['offload', 'udp_gso=on', 'offloads', { off: [], forced: ['udp_gso'] }],
+    ['offload', 'all=on', 'offloads', { off: [], forced: [] }],
+    ['offload', ['udp_gso=on', 'udp_gso=off'], 'offloads', { off: ['udp_gso'], forced: [] }],
   ];
   for (const [name, text, key, value] of readable) {
     test(`--${name} ${text} is read`, () => {
@@ -143,7 +151,7 @@ describe('options', () => {
     assert.throws(() => {
       config.port = 1;
     });
-    const lists = [read({ iface: 'a' }).interfaces, read({ offload: 'all=off' }).disabled];
+    const lists = [read({ iface: 'a' }).interfaces, read({ offload: 'all=off' }).offloads.off];
     for (const list of lists) assert.ok(Object.isFrozen(list));
   });
 

@@ -26,7 +26,7 @@ export function apiView(node: Observed, parts: ViewParts): ApiView {
     version: parts.version,
     accept: config.accept,
     featureNames: FEATURES,
-    disabledFeatures: config.disabled,
+    disabledFeatures: config.offloads.off,
     get counters() {
       return node.forwarder?.counters ?? [];
     },

@@ -1,4 +1,4 @@
-import { MOVERS, NO_NUMBER, NO_TEXTS, type OptionNotes, row } from './option.ts';
+import { MOVERS, NO_NUMBER, type OptionNotes, row } from './option.ts';
 import * as values from './values.ts';
 
 const packet = <Value>(
@@ -22,8 +22,10 @@ export const PACKET_OPTIONS = {
   timeToLive: packet('--ttl <mode>', values.choice('keep', 'flannel'), 'keep', {
     help: "inner TTL: keep it, or lower it at both ends as flannel's proxy does",
   }),
-  disabled: packet('--offload <feature=on|off>', values.offloads, NO_TEXTS, {
-    help: `switch an offload: ${values.OFFLOAD_NAMES.join(', ')}, or all; may be repeated`,
+  offloads: packet('--offload <feature=on|off>', values.offloads, values.offloads([]), {
+    help:
+      `switch an offload: ${values.OFFLOAD_NAMES.join(', ')}, or all; may be repeated; ` +
+      'udp_gso=on uses it on Linux 7.0.0 to 7.1.4 too, where only a fixed kernel may',
     repeat: 'commas',
     shown: 'all=on, as far as the kernel can',
   }),

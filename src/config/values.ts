@@ -84,9 +84,16 @@ export function regexes(values: readonly string[]): readonly RegExp[] {
   );
 }
 
-/** `name=on|off` in the order given, `all` for every feature; the result is what is off. */
-export function offloads(values: readonly string[]): readonly string[] {
-  const off = new Set<string>();
+/** What an operator said of offloads; what neither list names is used as far as it can be. */
+export interface Offloads {
+  readonly off: readonly string[];
+  /** Switched on by their own name: used even where weft would rather not. */
+  readonly forced: readonly string[];
+}
+
+/** `name=on|off` in the order given, `all` for every feature; the last word on each counts. */
+export function offloads(values: readonly string[]): Offloads {
+  const said = new Map<string, 'off' | 'forced' | 'on'>();
   for (const value of values) {
     const [name = '', state = ''] = value.split('=');
     const names = name === 'all' ? OFFLOAD_NAMES : OFFLOAD_NAMES.filter((known) => known === name);
@@ -95,9 +102,14 @@ export function offloads(values: readonly string[]): readonly string[] {
     }
     if (state !== 'on' && state !== 'off')
       throw new Refused(`is FEATURE=on or =off, not '${value}'`);
-    for (const each of names) state === 'off' ? off.add(each) : off.delete(each);
+    const word = state === 'off' ? 'off' : name === 'all' ? 'on' : 'forced';
+    for (const each of names) said.set(each, word);
   }
-  return Object.freeze([...off]);
+  const named = (word: string) => OFFLOAD_NAMES.filter((name) => said.get(name) === word);
+  return Object.freeze({
+    off: Object.freeze(named('off')),
+    forced: Object.freeze(named('forced')),
+  });
 }
 
 export const dscp = one((value) => (value === 'inherit' ? -1 : readInteger(value, 0, 63)));

@@ -5,7 +5,10 @@
  */
 import * as counters from './counters.ts';
 
-/** Traffic with one peer since it was first seen; packets and bytes are inner ones. */
+/**
+ * Traffic with one peer since it was first seen; packets and bytes are inner ones, as they left or
+ * as the TUN took them. What did not is a drop: the two add up to all there was.
+ */
 export interface PeerTraffic {
   readonly txPackets: number;
   readonly txBytes: number;
@@ -107,7 +110,7 @@ export function createAccounts(
       }
       const account = take();
       if (account === undefined) return 0;
-      const heard = sum(account, counters.ACCOUNT_PACKETS, workers);
+      const heard = sum(account, counters.ACCOUNT_ADMITTED, workers);
       const before = read(account, NOTHING);
       entries.set(peer, { account, before, heard, lastSeenSeconds: 0 });
       return account;
@@ -122,7 +125,7 @@ export function createAccounts(
     },
     look(unixSeconds) {
       for (const entry of entries.values()) {
-        const heard = sum(entry.account, counters.ACCOUNT_PACKETS, workers);
+        const heard = sum(entry.account, counters.ACCOUNT_ADMITTED, workers);
         if (heard === entry.heard) continue;
         entry.heard = heard;
         entry.lastSeenSeconds = unixSeconds;

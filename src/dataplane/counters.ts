@@ -4,11 +4,14 @@
  * two sides cannot disagree. A double counts exactly to 2^53: 28 years at 10 million a second.
  */
 
+/** Outer IPv4 and UDP headers of a datagram. */
+export const OUTER_HEADERS = 28;
+
 export const PACKETS = 0;
 export const INNER_BYTES = 1;
 /** Datagrams on the wire: a superpacket is one read but many datagrams. */
 export const DATAGRAMS = 2;
-/** Datagram payload plus the outer IPv4 and UDP headers (28 bytes each). */
+/** Datagram payload plus OUTER_HEADERS for each. */
 export const OUTER_BYTES = 3;
 /** Packets that crossed the TUN with a segment size: cut on the way out, joined on the way in. */
 export const SUPERPACKETS = 4;
@@ -49,7 +52,7 @@ export const RX_TTL_EXCEEDED = DROPS + 11;
 export const RX_TUN_DOWN = DROPS + 12;
 export const RX_TUN_FULL = DROPS + 13;
 export const RX_TUN_REFUSED = DROPS + 14;
-/** Kernel drops at the socket, as SO_RXQ_OVFL tells them (socket(7)). */
+/** Kernel drops at the socket, as SO_MEMINFO tells them (linux/sock_diag.h). */
 export const RX_SOCKET_OVERFLOW = DROPS + 15;
 export const RX_TOO_BIG = DROPS + 16;
 export const RX_ECN_CONGESTION = DROPS + 17;
@@ -61,7 +64,11 @@ export type CounterRow = readonly [slot: number, label: string, help: string];
 export const TX_DROPS: readonly CounterRow[] = [
   [TX_NOT_IPV4, 'not_ipv4', 'inner packet is not IPv4 (IPv6 is not carried)'],
   [TX_MALFORMED, 'malformed', 'inner header and length contradict each other'],
-  [TX_BAD_OFFLOAD, 'bad_offload', 'virtio_net_hdr of the TUN contradicts the packet'],
+  [
+    TX_BAD_OFFLOAD,
+    'bad_offload',
+    'virtio_net_hdr of the TUN contradicts the packet, or asks for over 8,192 segments',
+  ],
   [TX_TTL_EXCEEDED, 'ttl_exceeded', 'inner TTL ran out here (--ttl=flannel)'],
   [TX_LEASE_LOST, 'lease_lost', "this node's lease is lost: nothing is carried until it is held"],
   [TX_NO_ROUTE, 'no_route', 'no lease covers the destination'],
@@ -137,11 +144,14 @@ export const BLOCK_SLOTS = 112;
 
 /**
  * Accounts: what went to and came from one peer, four doubles an account and pump. Account 0 is
- * everybody who has none: strangers, and peers beyond the last account.
+ * everybody who has none: strangers, and peers beyond the last account. Every datagram from a peer,
+ * and every packet that a lease sends to it, is one of ACCOUNT_PACKETS or one of ACCOUNT_DROPS.
  */
 export const ACCOUNT_PACKETS = 0;
 export const ACCOUNT_BYTES = 1;
 export const ACCOUNT_DROPS = 2;
+/** In pumps: packets let in, whether or not the TUN took them. Who sends these is alive. */
+export const ACCOUNT_ADMITTED = 3;
 export const ACCOUNT_SLOTS = 4;
 /** A /8 cut into /24s, flannel's most, and account 0. Pages never touched take no memory. */
 export const ACCOUNTS = 65_537;

@@ -8,6 +8,7 @@ import { libc } from '../sys/binding.ts';
 import { IPPROTO_UDP, UDP_GRO, UDP_SEGMENT } from '../sys/constants.ts';
 import type { Queue, QueueWishes } from '../tun/device.ts';
 import { openSocket, trySetOption } from '../udp/socket.ts';
+import { kernelAtLeast, manglesEqualRuns } from './features.ts';
 import {
   FEATURES,
   type Feature,
@@ -32,23 +33,8 @@ export interface Ladder {
   lower(feature: Feature): void;
 }
 
-/** Whether the running kernel is of this version or newer. */
-export function kernelAtLeast(major: number, minor: number, kernel = release()): boolean {
-  const [a = 0, b = 0] = kernel.split(/[.-]/).map(Number);
-  return a > major || (a === major && b >= minor);
-}
-
-/**
- * Linux 7.0.0 to 7.1.4 mangle the headers of a UDP_SEGMENT send whose segments are all equal, which
- * no local probe can see; there every datagram is sent by itself.
- */
-export function manglesEqualRuns(kernel: string): boolean {
-  const [major = 0, minor = 0, patch = 0] = kernel.split(/[.-]/).map(Number);
-  if (major !== 7) return false;
-  return minor === 0 || (minor === 1 && patch <= 4);
-}
-
-export function createLadder(setup: PumpSetup): Ladder {
+/** @param kernel as `uname -r` */
+export function createLadder(setup: PumpSetup, kernel = release()): Ladder {
   const { task } = setup;
   const control = new Int32Array(task.control);
   let bits = 0;
@@ -72,10 +58,8 @@ export function createLadder(setup: PumpSetup): Ladder {
     note('tun_vnet_hdr', queue.vnetHeader);
     note('tun_tso', queue.tso);
     note('tun_uso', queue.uso);
-    note(
-      'udp_gso',
-      wanted('udp_gso') && !manglesEqualRuns(release()) && segmentsUdp(task.bindAddress),
-    );
+    const trusted = task.forced.includes('udp_gso') || !manglesEqualRuns(kernel);
+    note('udp_gso', wanted('udp_gso') && trusted && segmentsUdp(task.bindAddress));
   }
 
   return {
@@ -88,7 +72,7 @@ export function createLadder(setup: PumpSetup): Ladder {
     queueOpened,
     groOpened(socket) {
       // Before 5.12 UDP_GRO could not even be read back and lost datagrams on odd kernels.
-      const may = wanted('udp_gro') && kernelAtLeast(5, 12);
+      const may = wanted('udp_gro') && kernelAtLeast(5, 12, kernel);
       note('udp_gro', may && trySetOption(socket, IPPROTO_UDP, UDP_GRO, 1) === 0);
       note('coalesce_tcp', wanted('coalesce_tcp'));
       note('coalesce_udp', wanted('coalesce_udp'));

@@ -37,6 +37,8 @@ export interface PumpTask {
   readonly timeToLive: TimeToLiveMode;
   /** Features switched off by the operator. */
   readonly disabled: readonly Feature[];
+  /** Features asked for by name: in use even where a rule, not the kernel itself, says no. */
+  readonly forced: readonly Feature[];
   /** Source ports of the node; above 1 they are others than the well-known one. */
   readonly txPorts: number;
   /** Outer DSCP: -1 copies the inner one, else 0 to 63. */

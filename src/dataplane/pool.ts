@@ -4,11 +4,13 @@
  * event loop.
  */
 import { closeSync, readFileSync, writeSync } from 'node:fs';
+import { release } from 'node:os';
 import type { Logger } from 'pino';
 import { Piscina } from 'piscina';
 import { createPublication, type Publication } from '../forwarding/publication.ts';
 import { type Accounts, createAccounts } from './accounts.ts';
 import { ACCOUNT_BLOCK, BLOCK_SLOTS, type PumpCounters } from './counters.ts';
+import { lossNotice, overrideNotice } from './features.ts';
 import * as messages from './messages.ts';
 import { createTaps, type Taps } from './tap/reader.ts';
 import { RING_BYTES } from './tap/ring.ts';
@@ -93,10 +95,12 @@ export function startPool(options: PoolOptions): Pool {
     values: new Float64Array(shared.counters, pump * BLOCK_SLOTS * 8, BLOCK_SLOTS),
   }));
   const status = createStatus(control, counters);
-  const told = new Map<messages.PumpTask, number>();
+  const tellLosses = createTeller(control, tasks, log);
+  const notice = overrideNotice(plan.forced, release());
+  if (notice !== undefined) log.warn({ feature: 'udp_gso' }, notice);
   const accounts = createAccounts(shared.accounts, plan.workers);
   const watch = setInterval(() => {
-    tellLosses(control, tasks, told, log);
+    tellLosses();
     accounts.look(Date.now() / 1000);
   }, WATCH_EVERY_MS).unref();
   void Promise.all(ends).then(() => clearInterval(watch));
@@ -112,24 +116,26 @@ export function startPool(options: PoolOptions): Pool {
   };
 }
 
-/** One line for each feature that the kernel refused at run time; pumps cannot log themselves. */
-function tellLosses(
+/**
+ * One line for each feature that the kernel refused at run time, by whichever pump met it first:
+ * the others follow when they meet it, and each is in `weft status`. Pumps cannot log themselves.
+ */
+export function createTeller(
   control: Int32Array,
-  tasks: readonly messages.PumpTask[],
-  told: Map<messages.PumpTask, number>,
+  tasks: readonly Pick<messages.PumpTask, 'worker' | 'direction'>[],
   log: Logger,
-): void {
-  for (const [pump, task] of tasks.entries()) {
-    const lowered = control[messages.pumpSlot(pump, messages.PUMP_LOWERED)];
-    const fresh = lowered & ~(told.get(task) ?? 0);
-    if (fresh === 0) continue;
-    told.set(task, lowered);
-    for (const [bit, feature] of messages.FEATURES.entries()) {
-      if ((fresh & (1 << bit)) === 0) continue;
-      const { worker, direction } = task;
-      log.warn({ feature, worker, direction }, `the kernel refused ${feature}: going on without`);
+): () => void {
+  let told = 0;
+  return () => {
+    for (const [pump, { worker, direction }] of tasks.entries()) {
+      const lowered = Atomics.load(control, messages.pumpSlot(pump, messages.PUMP_LOWERED));
+      for (const [bit, feature] of messages.FEATURES.entries()) {
+        if ((lowered & ~told & (1 << bit)) === 0) continue;
+        told |= 1 << bit;
+        log.warn({ feature, worker, direction }, lossNotice(feature));
+      }
     }
-  }
+  };
 }
 
 function listTasks(plan: Omit<messages.PumpTask, 'direction' | 'worker'>): messages.PumpTask[] {

@@ -104,9 +104,11 @@ export function peerMetrics(series: PeerSeries): ReadMetric[] {
     counter('weft_peer_bytes_total', 'Bytes of those packets', () => pairs('txBytes', 'rxBytes')),
     counter(
       'weft_peer_dropped_packets_total',
-      'Packets to or from the peer that were lost here',
+      'Packets that a lease sends to the peer, and datagrams from it, that weft dropped: with ' +
+        'weft_peer_packets_total all that workers saw of it',
       () => pairs('txDrops', 'rxDrops'),
-      '`weft_dropped_packets_total` has the reason',
+      '`weft_dropped_packets_total` has the reason, and what no worker saw: `tun_queue_full`, ' +
+        '`socket_overflow`',
     ),
     ...peerState(each),
   ];

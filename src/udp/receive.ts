@@ -3,7 +3,14 @@
  * datagrams of one sender, equal in size but for the last, and a control message says the size.
  */
 import { errno, libc } from '../sys/binding.ts';
-import { MSG_DONTWAIT, MSG_TRUNC, UDP_GRO } from '../sys/constants.ts';
+import {
+  IP_TOS,
+  IPPROTO_IP,
+  IPPROTO_UDP,
+  MSG_DONTWAIT,
+  MSG_TRUNC,
+  UDP_GRO,
+} from '../sys/constants.ts';
 import { EINTR } from '../sys/errno.ts';
 import { type Layout, type Slab, viewOf, writeIovec, writePointer } from '../sys/memory.ts';
 import * as struct from '../sys/struct.ts';
@@ -103,10 +110,10 @@ export function createReceiver(slab: Slab, layout: Layout, fd: number, entries: 
     const level = words[(entry + struct.CMSGHDR_LEVEL) >> 2];
     const type = words[(entry + struct.CMSGHDR_TYPE) >> 2];
     const data = entry + struct.CMSGHDR_DATA;
-    if (level === 17 && type === UDP_GRO && dataLength >= 4) {
+    if (level === IPPROTO_UDP && type === UDP_GRO && dataLength >= 4) {
       const size = words[data >> 2];
       if (size > 0 && size < length[i]) segmentSize[i] = size;
-    } else if (level === 0 && type === 1) {
+    } else if (level === IPPROTO_IP && type === IP_TOS) {
       typeOfService[i] = bytes[data];
     }
   }

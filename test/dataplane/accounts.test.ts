@@ -36,6 +36,7 @@ describe('accounts of peers', () => {
     add(0, account, counters.ACCOUNT_PACKETS, 1);
     add(1, account, counters.ACCOUNT_BYTES, 200);
     add(2, account, counters.ACCOUNT_PACKETS, 3);
+    add(2, account, counters.ACCOUNT_ADMITTED, 4);
     add(3, account, counters.ACCOUNT_DROPS, 4);
     add(3, 0, counters.ACCOUNT_DROPS, 5);
     accounts.look(99);

@@ -8,8 +8,9 @@
  * other end must be what our segmenter makes of the same superpacket with a TTL of one less.
  */
 import { readSync, writeSync } from 'node:fs';
+import { release } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { kernelAtLeast } from '../../src/dataplane/ladder.ts';
+import { kernelAtLeast } from '../../src/dataplane/features.ts';
 import { BAD_OFFLOAD, PLAIN } from '../../src/offload/segment.ts';
 import { libc } from '../../src/sys/binding.ts';
 import { SO_RCVBUFFORCE, SOCK_DGRAM, SOL_SOCKET } from '../../src/sys/constants.ts';
@@ -182,7 +183,7 @@ function main(wanted: number): void {
   const buffer = new Uint8Array(65_536);
   const counts = new Map<string, number>();
   // Superpackets of UDP are written to a TUN from Linux 6.2 on.
-  const udpToo = kernelAtLeast(6, 2);
+  const udpToo = kernelAtLeast(6, 2, release());
 
   function compare(given: Superpacket): number {
     const header = kernelHeader(given);

@@ -35,7 +35,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   'dataplane/pool': {
     may: [
       ...['log', 'assert', 'dataplane/messages', 'dataplane/counters', 'dataplane/accounts'],
-      ...['dataplane/tap', 'forwarding/publication'],
+      ...['dataplane/features', 'dataplane/tap', 'forwarding/publication'],
     ],
     packages: ['piscina', 'pino'],
   },
@@ -68,7 +68,10 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   },
   probe: { may: ['log', 'assert', 'probe'], packages: ['pino', 'raw-socket'] },
   doctor: {
-    may: [...['api/schema', 'linux', 'dataplane/ladder'], ...['wire/address', 'assert', 'doctor']],
+    may: [
+      ...['api/schema', 'linux', 'dataplane/features'],
+      ...['wire/address', 'assert', 'doctor'],
+    ],
   },
   page: { may: ['api/schema', 'page'], packages: ['uplot'] },
   cli: { may: ['*'], packages: ['commander', 'pino'] },

@@ -60,12 +60,16 @@ function offloads(view: ApiView): Offload[] {
   });
 }
 
+const KERNELS_OF_GSO =
+  'Linux 4.18 or newer, but not 7.0.0 to 7.1.4, which mangle such sends (--offload udp_gso=on ' +
+  'where the distribution has the fix)';
+
 /** What each feature cannot be without, and what the kernel must have for it. */
 const NEEDS: Readonly<Record<string, { feature?: string; kernel: string }>> = {
   tun_vnet_hdr: { kernel: 'a TUN with IFF_VNET_HDR' },
   tun_tso: { feature: 'tun_vnet_hdr', kernel: 'a TUN that takes TUN_F_TSO4' },
   tun_uso: { feature: 'tun_vnet_hdr', kernel: 'Linux 6.2 or newer' },
-  udp_gso: { kernel: 'Linux 4.18 or newer, but not 7.0.0 to 7.1.4, which mangle such sends' },
+  udp_gso: { kernel: KERNELS_OF_GSO },
   udp_gro: { kernel: 'Linux 5.12 or newer' },
   coalesce_tcp: { feature: 'tun_tso', kernel: 'a TUN that takes TCP superpackets' },
   coalesce_udp: { feature: 'tun_uso', kernel: 'a TUN that takes UDP superpackets' },

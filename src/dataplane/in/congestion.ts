@@ -11,20 +11,21 @@ import {
   typeOfService,
 } from '../../wire/ipv4.ts';
 
-const ECN_BITS = 3;
+/** The ECN field of a TOS byte, and what stands in it (RFC 3168 §5). */
+export const ECN_BITS = 3;
 const NOT_ECT = 0;
 const ECT_1 = 1;
+const ECT_0 = 2;
 const CE = 3;
 
-/** Applies outer ECN bits 1 or 3; false if the packet must be dropped (CE over Not-ECT). */
+/** Applies the ECN field of an outer TOS byte; false if the packet must be dropped. */
 export function propagateCongestion(bytes: Uint8Array, at: number, outer: number): boolean {
   const tos = typeOfService(bytes, at);
   const inner = tos & ECN_BITS;
   const mark = outer & ECN_BITS;
   if (inner === NOT_ECT) return mark !== CE;
-  // ECT(1) over ECT(0) becomes ECT(1), CE over either becomes CE; an inner CE stays.
-  if (inner === CE || mark === NOT_ECT || mark === inner) return true;
-  if (mark !== CE && mark !== ECT_1) return true;
+  // Nothing else changes the inner field: CE wins over all, and ECT(1) over ECT(0).
+  if (mark !== CE && (mark !== ECT_1 || inner !== ECT_0)) return true;
   const before = readUint16(bytes, at);
   setTypeOfService(bytes, at, (tos & ~ECN_BITS) | mark);
   const patched = patchChecksum(headerChecksum(bytes, at), before, readUint16(bytes, at));

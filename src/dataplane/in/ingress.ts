@@ -9,6 +9,9 @@ import { EAGAIN, EBADFD, EINVAL, EIO, ENOBUFS, ENOMEM } from '../../sys/errno.ts
 import { type Layout, type Slab, viewOf, writeIovec } from '../../sys/memory.ts';
 import { IOVEC_SIZE } from '../../sys/struct.ts';
 import type { TunWriter } from '../../tun/write.ts';
+import { IPV4_HEADER_MINIMUM } from '../../wire/ipv4.ts';
+import { TCP_CHECKSUM_AT } from '../../wire/tcp.ts';
+import { UDP_CHECKSUM_AT } from '../../wire/udp.ts';
 import {
   VIRTIO_GSO_TCPV4,
   VIRTIO_GSO_UDP_L4,
@@ -20,10 +23,10 @@ import {
 import * as counters from '../counters.ts';
 import type { Ladder } from '../ladder.ts';
 import type { Tap } from '../tap/writer.ts';
+import type { Ledger } from './ledger.ts';
 
 /** virtio_net_hdr, the first packet whole, and a slice for each packet more. */
 const VECTOR = TRAIN_PACKETS + 1;
-const IPV4_HEADER = 20;
 
 export interface IngressOptions {
   readonly slab: Slab;
@@ -31,6 +34,7 @@ export interface IngressOptions {
   readonly writer: TunWriter;
   readonly block: Float64Array;
   readonly tap: Tap;
+  readonly ledger: Ledger;
   readonly coalescer: Coalescer;
   readonly wishes: CoalesceWishes;
   readonly ladder: Ladder;
@@ -48,7 +52,7 @@ export interface Ingress {
 }
 
 export function createIngress(options: IngressOptions): Ingress {
-  const { slab, layout, writer, block, tap, coalescer, wishes, ladder } = options;
+  const { slab, layout, writer, block, tap, ledger, coalescer, wishes, ladder } = options;
   const { trains } = coalescer;
   const header = layout.take(VIRTIO_HEADER_LENGTH, 16);
   const iovecs = layout.take(VECTOR * IOVEC_SIZE, 64);
@@ -61,7 +65,7 @@ export function createIngress(options: IngressOptions): Ingress {
     gsoType: 0,
     headerLength: 0,
     gsoSize: 0,
-    checksumStart: IPV4_HEADER,
+    checksumStart: IPV4_HEADER_MINIMUM,
     checksumOffset: 0,
   };
   let deleted = false;
@@ -88,6 +92,7 @@ export function createIngress(options: IngressOptions): Ingress {
     const code = writer.writePacket(at, length);
     if (code !== 0) {
       dropped(refused(code, 1), at, length);
+      ledger.lose(at, length);
       return;
     }
     block[counters.CALL_WRITEV + counters.CALL_OK]++;
@@ -101,7 +106,7 @@ export function createIngress(options: IngressOptions): Ingress {
     fields.gsoType = isTcp ? VIRTIO_GSO_TCPV4 : VIRTIO_GSO_UDP_L4;
     fields.headerLength = trains.header[train];
     fields.gsoSize = trains.size[train];
-    fields.checksumOffset = isTcp ? 16 : 6;
+    fields.checksumOffset = isTcp ? TCP_CHECKSUM_AT : UDP_CHECKSUM_AT;
     writeVirtio(slab.bytes, header, fields);
     const packets = trains.packets[train];
     const code = writer.writeVector(vector, wireTrain(trains, train));
@@ -111,6 +116,7 @@ export function createIngress(options: IngressOptions): Ingress {
     }
     if (code !== 0) {
       dropped(refused(code, packets), trains.at[train], trains.firstLength[train]);
+      loseTrain(train);
       return;
     }
     block[counters.CALL_WRITEV + counters.CALL_OK]++;
@@ -165,9 +171,18 @@ export function createIngress(options: IngressOptions): Ingress {
     return reason;
   }
 
-  /** Of a train the first packet stands for all. Who sent it is no longer known here. */
+  /** Of a train the first packet stands for all. */
   function dropped(reason: number, at: number, length: number): void {
-    if (tap.mode !== 0) tap.drop(reason, at, length, 0);
+    if (tap.mode !== 0) tap.drop(reason, at, length, ledger.senderOf(at));
+  }
+
+  /** Each packet is its own sender's: with `--accept any` one train may have packets of several. */
+  function loseTrain(train: number): void {
+    ledger.lose(trains.at[train], trains.firstLength[train]);
+    const row = train * TRAIN_PACKETS;
+    for (let i = 0; i < trains.packets[train] - 1; i++) {
+      ledger.lose(trains.sliceAt[row + i], trains.sliceLength[row + i] + trains.header[train]);
+    }
   }
 
   return {

@@ -1,6 +1,4 @@
 /** The in pump: datagrams of peers → TUN. */
-
-import { findPeer, NO_PEER, peerAccount } from '../../forwarding/table.ts';
 import { createCoalescer } from '../../offload/coalesce.ts';
 import { libc } from '../../sys/binding.ts';
 import * as constants from '../../sys/constants.ts';
@@ -17,17 +15,14 @@ import type { Pump } from '../loop.ts';
 import { PUMP_SOCKET_BUFFER } from '../messages.ts';
 import { type BuiltPump, IN_SLAB, type PumpSetup, RECEIVE_BUFFER_BYTES } from '../setup.ts';
 import type { Tap } from '../tap/writer.ts';
-import { propagateCongestion } from './congestion.ts';
+import { ECN_BITS, propagateCongestion } from './congestion.ts';
 import { createDecap, type Decap } from './decap.ts';
 import { createIngress, type Ingress } from './ingress.ts';
+import { createLedger, type Ledger } from './ledger.ts';
 import { createProbe } from './probe.ts';
 
 /** Buffers of one recvmmsg: enough that a call costs each little, few enough to stay in cache. */
 const RECEIVE_BATCH = 64;
-/** Outer IPv4 and UDP headers. */
-const OUTER_HEADERS = 28;
-/** The ECN field of a TOS byte (RFC 3168 §5). */
-const ECN_BITS = 3;
 /** Kernel drops are read every so many breaths, so also under overload, and at each heartbeat. */
 const DROPS_EVERY = 64;
 /** Soft socket errors in a row that end the pump. */
@@ -68,8 +63,10 @@ export function createInPump(setup: PumpSetup): BuiltPump | undefined {
   ladder.joining(wishes);
   const coalescer = createCoalescer(slab.bytes, loadSum(slab.memory), wishes);
   const tap = setup.tap(slab.bytes);
-  const ingress = createIngress({ slab, layout, writer, block, tap, coalescer, wishes, ladder });
-  const pump = inPump({ setup, bytes: slab.bytes, receiver, decap, ingress, drops, tap });
+  const ledger = createLedger(receiver, setup.accounts);
+  const tun = { slab, layout, writer, block, tap, ledger };
+  const ingress = createIngress({ ...tun, coalescer, wishes, ladder });
+  const pump = inPump({ setup, bytes: slab.bytes, receiver, decap, ingress, drops, tap, ledger });
   return { pump, slab, layout, fd: socket };
 }
 
@@ -106,11 +103,12 @@ interface Parts {
   readonly ingress: Ingress;
   readonly drops: () => number;
   readonly tap: Tap;
+  readonly ledger: Ledger;
 }
 
 function inPump(parts: Parts): Pump {
-  const { bytes, receiver, decap, ingress, drops, tap } = parts;
-  const { block, accounts } = parts.setup;
+  const { bytes, receiver, decap, ingress, drops, tap, ledger } = parts;
+  const { block } = parts.setup;
   const { device, timeToLive } = parts.setup.task;
   const keepsTimeToLive = timeToLive === 'keep';
   let state = 0;
@@ -131,6 +129,7 @@ function inPump(parts: Parts): Pump {
     tap.refresh();
     for (let i = 0; i < got; i++) takeIn(table, i);
     ingress.flush();
+    ledger.settle(table, got);
     return got;
   }
 
@@ -147,10 +146,10 @@ function inPump(parts: Parts): Pump {
     const at = receiver.at[i];
     const length = receiver.length[i];
     const step = receiver.segmentSize[i];
-    const sender = receiver.sender[i];
     if (receiver.truncated[i] !== 0) {
       block[counters.RX_TRUNCATED]++;
-      if (tap.mode !== 0) tap.drop(counters.RX_TRUNCATED, at, length, sender);
+      if (tap.mode !== 0) tap.drop(counters.RX_TRUNCATED, at, length, receiver.sender[i]);
+      count(i, 1, 0, 0);
       return;
     }
     let datagrams = 0;
@@ -173,13 +172,13 @@ function inPump(parts: Parts): Pump {
       }
       from += step;
     } while (from < length);
-    const slot = findPeer(table, sender);
-    const account = slot === NO_PEER ? 0 : peerAccount(table, slot) * counters.ACCOUNT_SLOTS;
-    accounts[account + counters.ACCOUNT_PACKETS] += admitted;
-    accounts[account + counters.ACCOUNT_BYTES] += payload;
-    accounts[account + counters.ACCOUNT_DROPS] += datagrams - admitted;
+    count(i, datagrams, admitted, payload);
+  }
+
+  function count(i: number, datagrams: number, admitted: number, payload: number): void {
+    ledger.note(i, datagrams, admitted, payload);
     block[counters.DATAGRAMS] += datagrams;
-    block[counters.OUTER_BYTES] += length + OUTER_HEADERS * datagrams;
+    block[counters.OUTER_BYTES] += receiver.length[i] + counters.OUTER_HEADERS * datagrams;
     counters.observe(block, counters.RUN_HISTOGRAM, datagrams);
   }
 

@@ -24,8 +24,6 @@ import type { Answer } from '../answer.ts';
 import * as counters from '../counters.ts';
 import type { Tap } from '../tap/writer.ts';
 
-/** Outer IPv4 and UDP headers. */
-export const OUTER_HEADERS = 28;
 /** A full send buffer is waited for this long, this often, before the run is dropped. */
 const FULL_WAIT_MS = 10;
 const FULL_WAITS = 5;
@@ -162,7 +160,7 @@ export function createEgress(options: EgressOptions): Egress {
     block[counters.PACKETS] += datagrams;
     block[counters.INNER_BYTES] += payload;
     block[counters.DATAGRAMS] += datagrams;
-    block[counters.OUTER_BYTES] += payload + OUTER_HEADERS * datagrams;
+    block[counters.OUTER_BYTES] += payload + counters.OUTER_HEADERS * datagrams;
   }
 
   function countDropped(reason: number, first: number, datagrams: number): void {
@@ -199,7 +197,7 @@ export function createEgress(options: EgressOptions): Egress {
   function exceedsPath(run: number): boolean {
     const first = runs.first[run];
     const mtu = pathMtu(options.bindAddress, outbox.peer[first], port);
-    return mtu > 0 && outbox.size[first] + OUTER_HEADERS > mtu;
+    return mtu > 0 && outbox.size[first] + counters.OUTER_HEADERS > mtu;
   }
 
   /** Inner packets with DF are refused and their senders told; the others may be fragmented. */
@@ -228,7 +226,7 @@ export function createEgress(options: EgressOptions): Egress {
     if (!answer.mayTellMtu(at, length)) return;
     const mtu = pathMtu(options.bindAddress, peer, port);
     // Without an answer from the kernel there is nothing to tell: the next refusal asks again.
-    if (mtu > 0) answer.fragNeeded(table, at, length, mtu - OUTER_HEADERS);
+    if (mtu > 0) answer.fragNeeded(table, at, length, mtu - counters.OUTER_HEADERS);
   }
 
   /** Sends one datagram by itself, waiting for room as a run does; false if it did not go. */

@@ -21,8 +21,9 @@ export interface Encap {
    * the sender told. Looks at a superpacket once, for all its `packets` (1 for an ordinary one).
    */
   route(table: Int32Array, at: number, length: number, packets: number): number;
-  /** Counter slot of the last refusal. */
+  /** Counter slot of the last refusal, and whose packet it was: a slot in the table, or NO_PEER. */
   reason: number;
+  peer: number;
 }
 
 export function createEncap(
@@ -33,9 +34,10 @@ export function createEncap(
 ): Encap {
   const lowerTimeToLive = timeToLive === 'flannel';
 
-  function refuse(slot: number, packets: number): number {
-    block[slot] += packets;
-    encap.reason = slot;
+  function refuse(reason: number, packets: number): number {
+    block[reason] += packets;
+    encap.reason = reason;
+    encap.peer = NO_PEER;
     return REFUSED;
   }
 
@@ -54,7 +56,9 @@ export function createEncap(
     }
     if (lowerTimeToLive && !decrementTimeToLive(bytes, at)) {
       answer.timeExceeded(table, at, length);
-      return refuse(counters.TX_TTL_EXCEEDED, packets);
+      refuse(counters.TX_TTL_EXCEEDED, packets);
+      encap.peer = slot;
+      return REFUSED;
     }
     return slot;
   }
@@ -64,6 +68,6 @@ export function createEncap(
     return ownContains(table, to) ? counters.TX_OWN_SUBNET : counters.TX_NO_ROUTE;
   }
 
-  const encap: Encap = { route, reason: 0 };
+  const encap: Encap = { route, reason: 0, peer: NO_PEER };
   return encap;
 }

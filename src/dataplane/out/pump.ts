@@ -1,5 +1,6 @@
 /** The out pump: TUN queue → datagrams for peers. */
-import { peerAccount, peerAddress } from '../../forwarding/table.ts';
+import { release } from 'node:os';
+import { NO_PEER, peerAccount, peerAddress } from '../../forwarding/table.ts';
 import { BAD_OFFLOAD, createSegmenter, PLAIN, type Segmenter } from '../../offload/segment.ts';
 import { IP_MTU_DISCOVER, IP_PMTUDISC_DONT, IPPROTO_IP } from '../../sys/constants.ts';
 import { EBADFD, errnoName } from '../../sys/errno.ts';
@@ -12,7 +13,8 @@ import { openSocket, setOption, sizeBuffer } from '../../udp/socket.ts';
 import { loadSum } from '../../wire/checksum.ts';
 import { type Answer, createAnswer } from '../answer.ts';
 import * as counters from '../counters.ts';
-import { createLadder, kernelAtLeast } from '../ladder.ts';
+import { kernelAtLeast } from '../features.ts';
+import { createLadder } from '../ladder.ts';
 import type { Pump } from '../loop.ts';
 import { PUMP_SOCKET_BUFFER } from '../messages.ts';
 import { type BuiltPump, OUT_SLAB, type PumpSetup, SEND_BUFFER_BYTES } from '../setup.ts';
@@ -29,7 +31,7 @@ const STRIP = OUTBOX_DATAGRAMS * 128;
  * Linux 6.9; one less, because some kernels charge the UDP header against the last.
  */
 function runDatagrams(): number {
-  return kernelAtLeast(6, 9) ? 127 : 63;
+  return kernelAtLeast(6, 9, release()) ? 127 : 63;
 }
 
 /** Opens the queue and the sockets; undefined if the pumps were told to stop meanwhile. */
@@ -130,7 +132,7 @@ function outPump(parts: Parts): Pump {
   const { cuts } = segmenter;
   // Where the next superpacket's headers go; the strip starts over when the outbox is empty.
   let nextHeader = strip;
-  const { block } = parts.setup;
+  const { block, accounts } = parts.setup;
   const to: Destination = { peer: 0, account: 0 };
   const { mtu, device, dscp, txPorts } = parts.setup.task;
 
@@ -158,21 +160,34 @@ function outPump(parts: Parts): Pump {
     const packets = segments === PLAIN ? 1 : segments;
     const slot = encap.route(table, at, length, packets);
     if (slot === REFUSED) {
-      if (tap.mode !== 0) tap.drop(encap.reason, at, length, 0);
+      if (encap.peer === NO_PEER) to.peer = 0;
+      else lost(table, encap.peer, packets);
+      if (tap.mode !== 0) tap.drop(encap.reason, at, length, to.peer);
       return;
     }
-    to.peer = peerAddress(table, slot) | 0;
-    to.account = peerAccount(table, slot);
     const longest = segments === PLAIN ? length : cuts.header + cuts.size;
     if (longest > mtu && length > mtu) {
       block[counters.TX_TOO_BIG] += packets;
+      lost(table, slot, packets);
       if (tap.mode !== 0) tap.drop(counters.TX_TOO_BIG, at, length, to.peer);
       if (answer.mayTellMtu(at, length)) answer.fragNeeded(table, at, length, mtu);
       return;
     }
+    address(table, slot);
     if (tap.mode !== 0) tap.packet(at, length, to.peer, segments === PLAIN ? 0 : cuts.size);
     if (segments === PLAIN) forwardPacket(table, at, length);
     else forwardSegments(table);
+  }
+
+  function address(table: Int32Array, slot: number): void {
+    to.peer = peerAddress(table, slot) | 0;
+    to.account = peerAccount(table, slot);
+  }
+
+  /** Packets for a peer that are dropped before they reach the outbox, whose account this is. */
+  function lost(table: Int32Array, slot: number, packets: number): void {
+    address(table, slot);
+    accounts[to.account * counters.ACCOUNT_SLOTS + counters.ACCOUNT_DROPS] += packets;
   }
 
   function forwardPacket(table: Int32Array, at: number, length: number): void {
@@ -183,11 +198,22 @@ function outPump(parts: Parts): Pump {
 
   /** Queues the superpacket last inspected: fresh headers beside slices of its payload. */
   function forwardSegments(table: Int32Array): void {
-    const { at, header, size, payload, segments, stride } = cuts;
-    if (!egress.hasRoom(segments)) flush(table);
-    segmenter.cut(nextHeader);
-    const fields = outerFields(bytes, at, dscp, txPorts);
-    for (let i = 0; i < segments; i++) {
+    const { segments } = cuts;
+    const fields = outerFields(bytes, cuts.at, dscp, txPorts);
+    // Only those of a tiny MSS are more than an outbox holds: they leave by several.
+    for (let first = 0; first < segments; first += OUTBOX_DATAGRAMS) {
+      const count = Math.min(segments - first, OUTBOX_DATAGRAMS);
+      if (!egress.hasRoom(count)) flush(table);
+      segmenter.cut(nextHeader, first, count);
+      pushSegments(first, count, fields);
+    }
+    block[counters.SUPERPACKETS]++;
+    counters.observe(block, counters.SEGMENT_HISTOGRAM, segments);
+  }
+
+  function pushSegments(first: number, count: number, fields: number): void {
+    const { at, header, size, payload, stride } = cuts;
+    for (let i = first; i < first + count; i++) {
       const from = i * size;
       const slice = Math.min(payload - from, size);
       egress.sender.addSlice(nextHeader, header);
@@ -195,8 +221,6 @@ function outPump(parts: Parts): Pump {
       egress.push(to, header + slice, at, fields);
       nextHeader += stride;
     }
-    block[counters.SUPERPACKETS]++;
-    counters.observe(block, counters.SEGMENT_HISTOGRAM, segments);
   }
 
   function fault(): string | undefined {

@@ -1,4 +1,4 @@
-import { kernelAtLeast, manglesEqualRuns } from '../../dataplane/ladder.ts';
+import { kernelAtLeast, manglesEqualRuns } from '../../dataplane/features.ts';
 import { type Check, doubtful, type Finding, fine, wrong } from '../check.ts';
 
 const OLDEST = [5, 4] as const;
@@ -24,7 +24,7 @@ export function judgeKernel(kernel: string): Finding[] {
       doubtful(
         `Linux ${kernel} mangles UDP_SEGMENT sends of equal size (7.0.0 to 7.1.4)`,
         'weft leaves udp_gso off there and sends each datagram by itself, at more CPU',
-        'Linux 7.1.5 or newer; never force --offload udp_gso=on',
+        'Linux 7.1.5 or newer; or --offload udp_gso=on, once your distribution has the fix',
       ),
     ];
   }
