@@ -33,7 +33,7 @@ export interface BuiltPump {
   readonly fd: number;
 }
 
-/** Packet memory of an out pump: arena 0.6 MB, segment headers 0.3, iovecs and messages 0.1. */
+/** Packet memory of an out pump: arena 0.6 MB, segment headers 0.3, iovecs and messages 0.2. */
 export const OUT_SLAB = 2 * 1024 * 1024;
 /** Packet memory of an in pump: 64 receive buffers of 64 KiB and what points at them. */
 export const IN_SLAB = 6 * 1024 * 1024;

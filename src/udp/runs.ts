@@ -2,12 +2,15 @@
  * Plans how waiting datagrams leave: pure, no kernel call.
  *
  *   datagram  one UDP payload; its bytes are named by consecutive iovecs
- *   outbox    the datagrams of a batch, in the order they must leave
+ *   outbox    the datagrams of a batch, those of a flow in the order they must leave
  *   run       neighbouring datagrams to one peer, equal in size but for a shorter last one: what
  *             one UDP_SEGMENT send can carry
  */
 
-/** Datagrams that an outbox can hold: the segments of a full arena at a tiny MSS. */
+/**
+ * The segments of eight full superpackets at an MSS of 256. A batch with more leaves in several
+ * flushes, and so does one superpacket of a tiny MSS.
+ */
 export const OUTBOX_DATAGRAMS = 2048;
 /** The most a UDP_SEGMENT send may carry over IPv4 (65,535 less IPv4 and UDP headers). */
 export const RUN_BYTES = 65_507;
@@ -25,7 +28,7 @@ export interface Outbox {
   readonly account: Int32Array;
   /** Outer TOS byte. */
   readonly typeOfService: Uint8Array;
-  /** Which of the worker's sending sockets. */
+  /** Which of the node's sending sockets. */
   readonly lane: Uint8Array;
 }
 

@@ -7,7 +7,7 @@ import { AF_INET, IP_TOS, IPPROTO_IP, IPPROTO_UDP, UDP_SEGMENT } from '../sys/co
 import { EINTR } from '../sys/errno.ts';
 import { type Layout, type Slab, viewOf, writePointer } from '../sys/memory.ts';
 import * as struct from '../sys/struct.ts';
-import { OUTBOX_DATAGRAMS, type Outbox, type Runs } from './runs.ts';
+import { createOutbox, OUTBOX_DATAGRAMS, type Outbox, type Runs } from './runs.ts';
 
 /** Runs of one sendmmsg; a batch with more takes several calls. */
 export const SEND_RUNS = 255;
@@ -22,16 +22,22 @@ const CONTROL_SIZE = 2 * CONTROL_ENTRY;
 export interface Sender {
   /** Adds an iovec to the datagram being built. */
   addSlice(at: number, length: number): void;
-  /** Wires `count` runs from `first`; they take the message slots from 0. */
-  wire(runs: Runs, first: number, count: number): void;
+  /**
+   * The outbox in another order, `order` naming runs: a copy, good until the next one. What `wire`
+   * and `wireOne` are given is either the outbox that the sender was made with or such a copy.
+   */
+  rearranged(runs: Runs, order: Int32Array): Outbox;
+  /** Wires `count` runs of `from` from `first` on; they take the message slots from 0. */
+  wire(from: Outbox, runs: Runs, first: number, count: number): void;
   /** Wires one datagram into the spare slot, SEND_RUNS. */
-  wireOne(datagram: number): void;
+  wireOne(from: Outbox, datagram: number): void;
   /** Sends wired messages from slot `from` up to `count`: how many went, or minus the errno. */
   transmit(fd: number, from: number, count: number): number;
 }
 
 export function createSender(slab: Slab, layout: Layout, outbox: Outbox, port: number): Sender {
-  const iovecs = layout.take(IOVECS * struct.IOVEC_SIZE, 64);
+  // Those of the outbox, then those of its copy in another order.
+  const iovecs = layout.take(2 * IOVECS * struct.IOVEC_SIZE, 64);
   const messages = layout.take(SLOTS * struct.MMSGHDR_SIZE, 64);
   const names = layout.take(SLOTS * struct.SOCKADDR_IN_SIZE, 64);
   const controls = layout.take(SLOTS * CONTROL_SIZE, 64);
@@ -42,7 +48,9 @@ export function createSender(slab: Slab, layout: Layout, outbox: Outbox, port: n
     views.push(viewOf(slab, message, (SLOTS - i) * struct.MMSGHDR_SIZE));
     wireOnce(message, names + i * struct.SOCKADDR_IN_SIZE, controls + i * CONTROL_SIZE);
   }
-  for (let i = 0; i < IOVECS; i++) writePointer(slab, iovecs + i * struct.IOVEC_SIZE, 0);
+  for (let i = 0; i < 2 * IOVECS; i++) writePointer(slab, iovecs + i * struct.IOVEC_SIZE, 0);
+  const copy = createOutbox();
+  copy.firstIovec[0] = IOVECS;
 
   function wireOnce(message: number, name: number, control: number): void {
     writePointer(slab, message + struct.MSGHDR_NAME, name);
@@ -71,38 +79,66 @@ export function createSender(slab: Slab, layout: Layout, outbox: Outbox, port: n
     outbox.iovecs++;
   }
 
-  function wire(runs: Runs, first: number, count: number): void {
+  function rearranged(runs: Runs, order: Int32Array): Outbox {
+    let count = 0;
+    for (let i = 0; i < runs.count; i++) {
+      const first = runs.first[order[i]];
+      const end = first + runs.length[order[i]];
+      for (let datagram = first; datagram < end; datagram++) copyDatagram(datagram, count++);
+    }
+    copy.count = count;
+    return copy;
+  }
+
+  function copyDatagram(from: number, to: number): void {
+    copy.size[to] = outbox.size[from];
+    copy.peer[to] = outbox.peer[from];
+    copy.packet[to] = outbox.packet[from];
+    copy.account[to] = outbox.account[from];
+    copy.typeOfService[to] = outbox.typeOfService[from];
+    copy.lane[to] = outbox.lane[from];
+    const end = outbox.firstIovec[from + 1];
+    let next = copy.firstIovec[to];
+    for (let iovec = outbox.firstIovec[from]; iovec < end; iovec++) {
+      const source = (iovecs + iovec * struct.IOVEC_SIZE) >> 2;
+      const target = (iovecs + next++ * struct.IOVEC_SIZE) >> 2;
+      words[target] = words[source];
+      words[target + 2] = words[source + 2];
+    }
+    copy.firstIovec[to + 1] = next;
+  }
+
+  function wire(from: Outbox, runs: Runs, first: number, count: number): void {
     for (let i = 0; i < count; i++) {
-      wireRun(i, runs.first[first + i], runs.length[first + i]);
+      wireRun(from, i, runs.first[first + i], runs.length[first + i]);
     }
   }
 
-  function wireOne(datagram: number): void {
-    wireRun(SEND_RUNS, datagram, 1);
+  function wireOne(from: Outbox, datagram: number): void {
+    wireRun(from, SEND_RUNS, datagram, 1);
   }
 
-  function wireRun(slot: number, datagram: number, length: number): void {
+  function wireRun(from: Outbox, slot: number, datagram: number, length: number): void {
     const message = (messages + slot * struct.MMSGHDR_SIZE) >> 2;
     const name = names + slot * struct.SOCKADDR_IN_SIZE + struct.SOCKADDR_ADDRESS;
-    const peer = outbox.peer[datagram];
+    const peer = from.peer[datagram];
     bytes[name] = peer >>> 24;
     bytes[name + 1] = peer >>> 16;
     bytes[name + 2] = peer >>> 8;
     bytes[name + 3] = peer;
-    const iovec = outbox.firstIovec[datagram];
+    const iovec = from.firstIovec[datagram];
     words[message + (struct.MSGHDR_IOVEC >> 2)] = low + iovecs + iovec * struct.IOVEC_SIZE;
-    words[message + (struct.MSGHDR_IOVEC_LENGTH >> 2)] =
-      outbox.firstIovec[datagram + length] - iovec;
-    wireOptions(message, controls + slot * CONTROL_SIZE, datagram, length);
+    words[message + (struct.MSGHDR_IOVEC_LENGTH >> 2)] = from.firstIovec[datagram + length] - iovec;
+    const control = controls + slot * CONTROL_SIZE;
+    words[(control + struct.CMSGHDR_DATA) >> 2] = from.size[datagram];
+    wireOptions(message, control, from.typeOfService[datagram], length);
   }
 
-  function wireOptions(message: number, control: number, datagram: number, length: number): void {
-    const tos = outbox.typeOfService[datagram];
-    const from = length > 1 ? control : control + CONTROL_ENTRY;
+  function wireOptions(message: number, control: number, tos: number, length: number): void {
+    const begin = length > 1 ? control : control + CONTROL_ENTRY;
     const entries = (length > 1 ? 1 : 0) + (tos !== 0 ? 1 : 0);
-    words[(control + struct.CMSGHDR_DATA) >> 2] = outbox.size[datagram];
     words[(control + CONTROL_ENTRY + struct.CMSGHDR_DATA) >> 2] = tos;
-    words[message + (struct.MSGHDR_CONTROL >> 2)] = low + from;
+    words[message + (struct.MSGHDR_CONTROL >> 2)] = low + begin;
     words[message + (struct.MSGHDR_CONTROL >> 2) + 1] = high;
     words[message + (struct.MSGHDR_CONTROL_LENGTH >> 2)] = entries * CONTROL_ENTRY;
   }
@@ -116,5 +152,5 @@ export function createSender(slab: Slab, layout: Layout, outbox: Outbox, port: n
     }
   }
 
-  return { addSlice, wire, wireOne, transmit };
+  return { addSlice, rearranged, wire, wireOne, transmit };
 }

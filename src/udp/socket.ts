@@ -64,16 +64,14 @@ export function trySetOption(fd: number, level: number, name: number, value: num
 /** Reads an integer option; throws SyscallError. */
 export function getOption(fd: number, level: number, name: number): number {
   const value = new Int32Array(1);
-  const length = new Int32Array([4]);
-  const got = libc.getsockopt(
-    fd,
-    level,
-    name,
-    new Uint8Array(value.buffer),
-    new Uint8Array(length.buffer),
-  );
-  check(got, 'getsockopt', `socket option ${level}/${name}`);
+  check(tryGetOption(fd, level, name, value), 'getsockopt', `socket option ${level}/${name}`);
   return value[0];
+}
+
+/** Reads an integer option into `value`; -1 where the kernel will not. */
+function tryGetOption(fd: number, level: number, name: number, value: Int32Array): number {
+  const length = new Uint8Array(Int32Array.of(4).buffer);
+  return libc.getsockopt(fd, level, name, new Uint8Array(value.buffer), length);
 }
 
 /**
@@ -90,21 +88,23 @@ export function sizeBuffer(fd: number, direction: 'send' | 'receive', bytes: num
 
 /**
  * The path MTU that the kernel knows from our address to a peer (IP_MTU of a connected socket,
- * ip(7)); 0 where it cannot be told, for want of a route or of a descriptor. Cold: opens and closes
- * a socket.
+ * ip(7)); 0 where it cannot be told, for want of a route or of a descriptor: it never throws, for
+ * pumps ask while packets flow, if seldom. Opens and closes a socket.
  */
 export function pathMtu(from: number, to: number, port: number): number {
   const type = constants.SOCK_DGRAM | constants.SOCK_CLOEXEC;
   const fd = libc.socket(constants.AF_INET, type, 0);
   if (fd < 0) return 0;
   const name = new Uint8Array(SOCKADDR_IN_SIZE);
+  const mtu = new Int32Array(1);
   try {
     // The same source as the packets have, for routes may depend on it.
     writeSockaddr(name, 0, from, 0);
     if (libc.bind(fd, name, SOCKADDR_IN_SIZE) < 0) return 0;
     writeSockaddr(name, 0, to, port);
     if (libc.connect(fd, name, SOCKADDR_IN_SIZE) < 0) return 0;
-    return getOption(fd, constants.IPPROTO_IP, constants.IP_MTU);
+    const got = tryGetOption(fd, constants.IPPROTO_IP, constants.IP_MTU, mtu);
+    return got < 0 ? 0 : mtu[0];
   } finally {
     libc.close(fd);
   }

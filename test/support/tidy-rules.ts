@@ -86,9 +86,10 @@ function listItems(text: string, open: number): { close: number; items: number }
 /** Files on the packet path, the H of ARCHITECTURE.md. */
 export const PACKET_PATH: readonly string[] = [
   ...['bytes', 'checksum', 'ipv4', 'ipv6', 'tcp', 'udp', 'icmp', 'virtio'].map((f) => `wire/${f}`),
-  ...['tun/read', 'tun/write', 'udp/receive', 'udp/runs', 'udp/send'],
+  ...['tun/read', 'tun/write', 'udp/receive', 'udp/runs', 'udp/group', 'udp/send'],
   ...['offload/flow', 'offload/segment', 'offload/coalesce', 'forwarding/table'],
   ...['dataplane/loop', 'dataplane/out/encap', 'dataplane/in/decap'],
+  ...['egress', 'transmit', 'too-big', 'tally'].map((f) => `dataplane/out/${f}`),
 ].map((file) => `src/${file}.ts`);
 
 const NEVER: readonly (readonly [RegExp, string])[] = [

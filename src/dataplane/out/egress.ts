@@ -3,11 +3,8 @@
  * kernel climbs down the ladder of native-notes/calls.md: wait, cut less, tell the sender, or
  * count.
  */
-import { libc } from '../../sys/binding.ts';
-import * as constants from '../../sys/constants.ts';
-import * as errors from '../../sys/errno.ts';
-import { type Layout, type Slab, viewOf } from '../../sys/memory.ts';
-import { POLLFD_EVENTS, POLLFD_FD, POLLFD_SIZE } from '../../sys/struct.ts';
+import { EINVAL, EIO, EMSGSIZE } from '../../sys/errno.ts';
+import { createGrouping } from '../../udp/group.ts';
 import {
   createOutbox,
   createRuns,
@@ -18,30 +15,14 @@ import {
   type Runs,
 } from '../../udp/runs.ts';
 import { createSender, SEND_RUNS, type Sender } from '../../udp/send.ts';
-import { pathMtu } from '../../udp/socket.ts';
-import { hasDontFragment, totalLength } from '../../wire/ipv4.ts';
-import type { Answer } from '../answer.ts';
-import * as counters from '../counters.ts';
 import type { Tap } from '../tap/writer.ts';
+import { createTally } from './tally.ts';
+import { createTooBig, type TooBigOptions } from './too-big.ts';
+import { createTransmitter } from './transmit.ts';
 
-/** A full send buffer is waited for this long, this often, before the run is dropped. */
-const FULL_WAIT_MS = 10;
-const FULL_WAITS = 5;
-
-export interface EgressOptions {
-  readonly slab: Slab;
-  readonly layout: Layout;
-  readonly block: Float64Array;
+export interface EgressOptions extends TooBigOptions {
   readonly accounts: Float64Array;
   readonly tap: Tap;
-  readonly answer: Answer;
-  readonly port: number;
-  /** Our underlay address, host order. */
-  readonly bindAddress: number;
-  /** Sending sockets, by lane. */
-  readonly sockets: Int32Array;
-  /** Sends what may be fragmented: its DF is off. */
-  readonly fragmenting: number;
   readonly wake: number;
   readonly limits: RunLimits;
   /** Called once when the kernel turns UDP_SEGMENT down. */
@@ -65,15 +46,23 @@ export interface Egress {
   flush(table: Int32Array): void;
 }
 
+/** What `sendPlanned` and those below it return where all was dealt with. */
+const DONE = -1;
+
 export function createEgress(options: EgressOptions): Egress {
-  const { slab, layout, block, accounts, tap, answer, port, sockets, limits } = options;
-  const { bytes } = slab;
+  const { slab, layout, block, accounts, tap, port, sockets, limits } = options;
   const outbox = createOutbox();
   const runs: Runs = createRuns();
+  const grouping = createGrouping();
   const sender = createSender(slab, layout, outbox, port);
-  const poll = layout.take(2 * POLLFD_SIZE, 16);
-  const pollView = viewOf(slab, poll, 2 * POLLFD_SIZE);
+  const tally = createTally(slab.bytes, block, accounts, tap);
+  const transmitter = createTransmitter(slab, layout, sender, tally, options);
+  const tooBig = createTooBig(options, transmitter, tally);
   let table: Int32Array = new Int32Array(0);
+  // What is being sent: the outbox, or its copy in another order.
+  let leaving = outbox;
+  // The datagram whose neighbour left alone, when together they had been refused as a run.
+  let proven = -1;
 
   function hasRoom(datagrams: number): boolean {
     return outbox.count + datagrams <= OUTBOX_DATAGRAMS;
@@ -94,167 +83,104 @@ export function createEgress(options: EgressOptions): Egress {
   function flush(current: Int32Array): void {
     if (outbox.count === 0) return;
     table = current;
-    let from = 0;
-    while (from < outbox.count) {
-      planRuns(outbox, from, limits, runs);
+    proven = DONE;
+    transmitter.begin();
+    planRuns(outbox, 0, limits, runs);
+    leaving = outbox;
+    if (groups()) {
+      leaving = sender.rearranged(runs, grouping.order);
+      planRuns(leaving, 0, limits, runs);
+    }
+    let from = sendPlanned();
+    while (from !== DONE) {
+      planRuns(leaving, from, limits, runs);
       from = sendPlanned();
     }
     outbox.count = 0;
     outbox.iovecs = 0;
   }
 
-  /** Sends the plan; returns the datagram to plan from again: the end, or where it was given up. */
+  /** Single datagrams by a single lane would leave no faster in another order. */
+  function groups(): boolean {
+    if (limits.datagrams === 1 && sockets.length === 1) return false;
+    return grouping.arrange(outbox, runs);
+  }
+
+  /** Sends the plan; returns the datagram to plan from again, or DONE. */
   function sendPlanned(): number {
     let first = 0;
     while (first < runs.count) {
-      const lane = outbox.lane[runs.first[first]];
+      const lane = leaving.lane[runs.first[first]];
       let last = first + 1;
       while (last < runs.count && last - first < SEND_RUNS) {
-        if (outbox.lane[runs.first[last]] !== lane) break;
+        if (leaving.lane[runs.first[last]] !== lane) break;
         last++;
       }
       const stopped = sendSlots(first, last - first, sockets[lane]);
-      if (stopped >= 0) return stopped;
+      if (stopped !== DONE) return stopped;
       first = last;
     }
-    return outbox.count;
+    return DONE;
   }
 
-  /** Sends `count` runs from `first` on one socket; -1, or the datagram to plan from again. */
+  /** Sends `count` runs from `first` on one socket; returns as `sendPlanned`. */
   function sendSlots(first: number, count: number, fd: number): number {
-    sender.wire(runs, first, count);
+    sender.wire(leaving, runs, first, count);
     let slot = 0;
-    let waits = 0;
     while (slot < count) {
-      const sent = sender.transmit(fd, slot, count);
+      const sent = transmitter.transmit(fd, slot, count);
+      for (let i = 0; i < sent; i++) countSent(first + slot + i);
       if (sent > 0) {
-        block[counters.CALL_SENDMMSG + counters.CALL_OK]++;
-        for (let i = 0; i < sent; i++) countSent(first + slot + i);
         slot += sent;
-        waits = 0;
         continue;
       }
-      const run = first + slot;
-      if (-sent === errors.EAGAIN && waits++ < FULL_WAITS) {
-        block[counters.CALL_SENDMMSG + counters.CALL_AGAIN]++;
-        waitWritable(fd);
-        continue;
-      }
-      block[counters.CALL_SENDMMSG + counters.CALL_ERROR]++;
-      if (refuse(run, -sent)) return runs.first[run];
+      const stopped = refuse(first + slot, -sent, fd);
+      if (stopped !== DONE) return stopped;
       slot++;
     }
-    return -1;
+    return DONE;
   }
 
   function countSent(run: number): void {
-    countDatagrams(runs.first[run], runs.length[run], runs.bytes[run]);
-    counters.observe(block, counters.RUN_HISTOGRAM, runs.length[run]);
+    tally.sent(leaving, runs.first[run], runs.length[run], runs.bytes[run]);
   }
 
-  /** A datagram holds exactly one packet and nothing else. */
-  function countDatagrams(first: number, datagrams: number, payload: number): void {
-    const account = outbox.account[first] * counters.ACCOUNT_SLOTS;
-    accounts[account + counters.ACCOUNT_PACKETS] += datagrams;
-    accounts[account + counters.ACCOUNT_BYTES] += payload;
-    block[counters.PACKETS] += datagrams;
-    block[counters.INNER_BYTES] += payload;
-    block[counters.DATAGRAMS] += datagrams;
-    block[counters.OUTER_BYTES] += payload + counters.OUTER_HEADERS * datagrams;
-  }
-
-  function countDropped(reason: number, first: number, datagrams: number): void {
-    block[reason] += datagrams;
-    const account = outbox.account[first] * counters.ACCOUNT_SLOTS;
-    accounts[account + counters.ACCOUNT_DROPS] += datagrams;
-    // A superpacket is shown whole, by the header that it came with.
-    const at = outbox.packet[first];
-    if (tap.mode !== 0) tap.drop(reason, at, totalLength(bytes, at), outbox.peer[first]);
-  }
-
-  /** Deals with a run that the kernel refused; true to plan it again with a lower ladder. */
-  function refuse(run: number, code: number): boolean {
+  /** Deals with a run that the kernel refused; returns as `sendPlanned`. */
+  function refuse(run: number, code: number, fd: number): number {
+    const first = runs.first[run];
     const datagrams = runs.length[run];
-    if (code === errors.EMSGSIZE) {
-      tooBig(run);
-    } else if (datagrams > 1 && (code === errors.EIO || code === errors.EINVAL)) {
-      // Kernels before the fix of 2025 say EINVAL where a segment exceeds the path MTU.
-      if (code === errors.EINVAL && exceedsPath(run)) {
-        tooBig(run);
-        return false;
-      }
-      limits.datagrams = 1;
-      options.lowerSegmentation();
-      return true;
-    } else if (code === errors.EAGAIN || code === errors.ENOBUFS || code === errors.ENOMEM) {
-      countDropped(counters.TX_SOCKET_FULL, runs.first[run], datagrams);
-    } else {
-      countDropped(counters.TX_SEND_REFUSED, runs.first[run], datagrams);
-    }
-    return false;
+    if (datagrams > 1 && (code === EIO || code === EINVAL)) return refuseRun(run, fd);
+    settle(first, datagrams, code);
+    return DONE;
   }
 
-  function exceedsPath(run: number): boolean {
+  function settle(first: number, datagrams: number, code: number): void {
+    if (code === EMSGSIZE) tooBig.settle(table, leaving, first, datagrams);
+    else tally.refused(leaving, code, first, datagrams);
+  }
+
+  /**
+   * UDP_SEGMENT may not be possible, or nothing may be: a route that is a black hole says EINVAL
+   * too, and so do kernels before a fix of 2025 for a segment over the path MTU. The first datagram
+   * tells, by itself. Once it has gone the others are tried as a run again, for the route may have
+   * come back meanwhile; only what is then still refused takes the rung.
+   */
+  function refuseRun(run: number, fd: number): number {
     const first = runs.first[run];
-    const mtu = pathMtu(options.bindAddress, outbox.peer[first], port);
-    return mtu > 0 && outbox.size[first] + counters.OUTER_HEADERS > mtu;
-  }
-
-  /** Inner packets with DF are refused and their senders told; the others may be fragmented. */
-  function tooBig(run: number): void {
-    const first = runs.first[run];
-    const end = first + runs.length[run];
-    let told = -1;
-    for (let i = first; i < end; i++) {
-      const at = outbox.packet[i];
-      // The last of a run may be shorter, and may fit where the others do not.
-      if (outbox.size[i] < outbox.size[first] && sendAlone(i, sockets[outbox.lane[i]])) continue;
-      if (!hasDontFragment(bytes, at)) {
-        if (sendAlone(i, options.fragmenting)) block[counters.OUTER_FRAGMENTED]++;
-        else countDropped(counters.TX_SEND_REFUSED, i, 1);
-        continue;
+    const datagrams = runs.length[run];
+    if (first !== proven) {
+      const code = transmitter.alone(leaving, first, fd);
+      if (code !== 0) {
+        settle(first, datagrams, code);
+        return DONE;
       }
-      countDropped(counters.TX_TOO_BIG, i, 1);
-      if (at === told) continue;
-      told = at;
-      tellMtu(at, outbox.peer[i]);
+      proven = first + 1;
+      if (datagrams > 2) return proven;
     }
-  }
-
-  function tellMtu(at: number, peer: number): void {
-    const length = (bytes[at + 2] << 8) | bytes[at + 3];
-    if (!answer.mayTellMtu(at, length)) return;
-    const mtu = pathMtu(options.bindAddress, peer, port);
-    // Without an answer from the kernel there is nothing to tell: the next refusal asks again.
-    if (mtu > 0) answer.fragNeeded(table, at, length, mtu - counters.OUTER_HEADERS);
-  }
-
-  /** Sends one datagram by itself, waiting for room as a run does; false if it did not go. */
-  function sendAlone(datagram: number, fd: number): boolean {
-    sender.wireOne(datagram);
-    for (let waits = 0; waits < FULL_WAITS; waits++) {
-      const sent = sender.transmit(fd, SEND_RUNS, SEND_RUNS + 1);
-      if (sent > 0) {
-        countDatagrams(datagram, 1, outbox.size[datagram]);
-        return true;
-      }
-      if (-sent !== errors.EAGAIN) return false;
-      waitWritable(fd);
-    }
-    return false;
-  }
-
-  function waitWritable(fd: number): void {
-    writePollfd(slab.words, poll >> 2, fd, constants.POLLOUT);
-    writePollfd(slab.words, (poll + POLLFD_SIZE) >> 2, options.wake, constants.POLLIN);
-    libc.poll(pollView, 2, FULL_WAIT_MS);
+    limits.datagrams = 1;
+    options.lowerSegmentation();
+    return proven;
   }
 
   return { outbox, sender, hasRoom, push, flush };
-}
-
-function writePollfd(words: Int32Array, at: number, fd: number, events: number): void {
-  words[at + (POLLFD_FD >> 2)] = fd;
-  // Events are the low, revents the high half of the second word.
-  words[at + (POLLFD_EVENTS >> 2)] = events;
 }

@@ -2,14 +2,13 @@
 import { release } from 'node:os';
 import { NO_PEER, peerAccount, peerAddress } from '../../forwarding/table.ts';
 import { BAD_OFFLOAD, createSegmenter, PLAIN, type Segmenter } from '../../offload/segment.ts';
-import { IP_MTU_DISCOVER, IP_PMTUDISC_DONT, IPPROTO_IP } from '../../sys/constants.ts';
 import { EBADFD, errnoName } from '../../sys/errno.ts';
 import { createSlab, layOut } from '../../sys/memory.ts';
 import { openQueue, type Queue } from '../../tun/device.ts';
 import { createTunReader, DRAINED, type TunReader } from '../../tun/read.ts';
 import { createTunWriter } from '../../tun/write.ts';
 import { OUTBOX_DATAGRAMS } from '../../udp/runs.ts';
-import { openSocket, setOption, sizeBuffer } from '../../udp/socket.ts';
+import { openSocket, sizeBuffer } from '../../udp/socket.ts';
 import { loadSum } from '../../wire/checksum.ts';
 import { type Answer, createAnswer } from '../answer.ts';
 import * as counters from '../counters.ts';
@@ -47,10 +46,6 @@ export function createOutPump(setup: PumpSetup): BuiltPump | undefined {
   setup.report(PUMP_SOCKET_BUFFER, sizeBuffer(socket, 'send', SEND_BUFFER_BYTES));
   const sockets = openLanes(setup, socket);
   if (sockets.includes(-1)) return undefined;
-  const fragmenting = openSocket(task.bindAddress, 0);
-  opened.push(fragmenting);
-  setOption(fragmenting, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT);
-  sizeBuffer(fragmenting, 'send', SEND_BUFFER_BYTES);
   const slab = createSlab(OUT_SLAB);
   const layout = layOut(slab);
   const reader = createTunReader(slab, layout, queue.fd, queue.vnetHeader);
@@ -67,7 +62,6 @@ export function createOutPump(setup: PumpSetup): BuiltPump | undefined {
     port: task.port,
     bindAddress: task.bindAddress,
     sockets,
-    fragmenting,
     wake: setup.wake,
     limits: { datagrams: ladder.has('udp_gso') ? runDatagrams() : 1 },
     lowerSegmentation() {
