@@ -1,48 +1,17 @@
-/**
- * The way out over a scripted kernel: sendmmsg, poll, the clock and what the path MTU is asked with
- * are replaced until `restore`. A message is read as the kernel would, and cut by its UDP_SEGMENT;
- * datagrams are told apart by a number in the place of the inner source address.
- */
-import koffi from 'koffi';
+/** The way out of a batch over a scripted kernel, and what must be true of every batch. */
+import assert from 'node:assert/strict';
 import * as counters from '../../src/dataplane/counters.ts';
 import { createEgress, type Egress } from '../../src/dataplane/out/egress.ts';
-import { libc } from '../../src/sys/binding.ts';
-import * as constants from '../../src/sys/constants.ts';
 import { createSlab, layOut } from '../../src/sys/memory.ts';
-import * as struct from '../../src/sys/struct.ts';
+import { type Ask, type Message, PATH_MTU, type Script, ScriptedKernel } from './egress-kernel.ts';
 
 export const FIRST_LANE_FD = 100;
-export const PATH_MTU = 1400;
 const WAKE_FD = 99;
-const PROBE_FD = 98;
 const HEADER = 40;
 const ACCOUNTS = 16;
-
-export interface Message {
-  /** Last byte of the peer's address. */
-  readonly peer: number;
-  /** Numbers of the datagrams that it carries. */
-  readonly numbers: readonly number[];
-  readonly sizes: readonly number[];
-  readonly typeOfService: number;
-}
-
-/** What the kernel is asked: `messages` on a socket, with DF or without; `call` counts from 0. */
-export interface Ask {
-  readonly fd: number;
-  readonly messages: readonly Message[];
-  readonly fragments: boolean;
-  readonly call: number;
-}
-
-export interface Script {
-  /** How many messages go, or minus an errno. All, if there is no script. */
-  send?(ask: Ask): number;
-  /** A wait of so many milliseconds: what poll returns; `rig.pass` lets time go by. */
-  poll?(milliseconds: number): number;
-  /** 0: the kernel cannot tell. */
-  pathMtu?: number;
-}
+const ARENA = 4 * 1024 * 1024;
+/** Outer IPv4 and UDP headers. */
+export const OUTER = 28;
 
 export interface RigOptions {
   readonly lanes?: number;
@@ -69,30 +38,24 @@ export function createEgressRig(script: Script = {}, options: RigOptions = {}) {
   const accounts = new Float64Array(ACCOUNTS * counters.ACCOUNT_SLOTS);
   const limits = { datagrams };
   const told: { packet: number; mtu: number }[] = [];
-  const calls: Ask[] = [];
-  const sent: Message[] = [];
-  const waits: number[] = [];
-  const fragmenting = new Set<number>();
+  const kernel = new ScriptedKernel(slab, script);
   const rig = {
-    ...{ block, accounts, limits, told, calls, sent, waits, fragmenting },
+    ...{ kernel, block, accounts, limits, told },
+    calls: kernel.calls,
+    sent: kernel.sent,
     lowered: 0,
     pushed: 0,
-    /** The scripted clock, in microseconds. */
-    now: 0,
-    pass(milliseconds: number) {
-      rig.now += milliseconds * 1000;
-    },
-    wake: false,
     add,
     addMany(count: number, fields: Fields = {}) {
       for (let i = 0; i < count; i++) add(fields);
     },
-    flush() {
-      egress.flush(table);
+    flush: () => egress.flush(table),
+    drops: () => dropsOf(block),
+    callCounts(first: number) {
+      const [ok, again, error] = [0, 1, 2].map((result) => block[first + result]);
+      return { ok, again, error };
     },
-    drops,
-    callCounts,
-    restore,
+    restore: () => kernel.restore(),
   };
   const egress: Egress = createEgress({
     ...{ slab, layout, block, accounts, limits, port: 8285, bindAddress: 0x7f000001 },
@@ -109,13 +72,13 @@ export function createEgressRig(script: Script = {}, options: RigOptions = {}) {
   });
   const table = new Int32Array(16);
   const packets = layout.take(64 * 64, 64);
-  const arena = layout.take(4 * 1024 * 1024, 64);
+  const arena = layout.take(ARENA, 64);
   let next = arena;
 
   /** Queues a datagram in two slices, its header and what follows; returns its number. */
   function add(fields: Fields = {}): number {
     const { peer = 2, size = 1000, lane = 0, dontFragment = true, typeOfService = 0 } = fields;
-    if (next + size + 64 > arena + 4 * 1024 * 1024) next = arena;
+    if (next + size + 64 > arena + ARENA) next = arena;
     const at = next;
     next += (size + 63) & ~63;
     const number = rig.pushed++;
@@ -133,106 +96,50 @@ export function createEgressRig(script: Script = {}, options: RigOptions = {}) {
     return number;
   }
 
-  function drops(): Record<string, number> {
-    const counted = counters.TX_DROPS.map(([slot, label]) => [label, block[slot]] as const);
-    return Object.fromEntries(counted.filter(([, count]) => count !== 0));
-  }
-
-  function callCounts(first: number) {
-    const [ok, again, error] = [0, 1, 2].map((result) => block[first + result]);
-    return { ok, again, error };
-  }
-
-  function fail(code: number): number {
-    koffi.errno(code);
-    return -1;
-  }
-
-  const fakes: Partial<typeof libc> = {
-    sendmmsg(fd, view, count) {
-      const messages = Array.from({ length: count }, (_, i) => readMessage(view!, i));
-      const ask = { fd, messages, fragments: fragmenting.has(fd), call: calls.length };
-      calls.push(ask);
-      const result = script.send === undefined ? count : script.send(ask);
-      if (result < 0) return fail(-result);
-      sent.push(...messages.slice(0, result));
-      return result;
-    },
-    poll(view, _count, milliseconds) {
-      waits.push(milliseconds);
-      const ready = script.poll === undefined ? 1 : script.poll(milliseconds);
-      new DataView(view!.buffer, view!.byteOffset).setInt16(
-        struct.POLLFD_SIZE + struct.POLLFD_REVENTS,
-        rig.wake ? constants.POLLIN : 0,
-        true,
-      );
-      return ready;
-    },
-    clock_gettime(_clock, view) {
-      const time = new DataView(view!.buffer, view!.byteOffset);
-      time.setInt32(struct.TIMESPEC_SECONDS, Math.floor(rig.now / 1e6), true);
-      time.setInt32(struct.TIMESPEC_NANOSECONDS, (rig.now % 1e6) * 1000, true);
-      return 0;
-    },
-    setsockopt(fd, level, name, value) {
-      if (level !== constants.IPPROTO_IP || name !== constants.IP_MTU_DISCOVER) return fail(22);
-      if (value![0] === constants.IP_PMTUDISC_DONT) fragmenting.add(fd);
-      else fragmenting.delete(fd);
-      return 0;
-    },
-    socket: () => PROBE_FD,
-    bind: () => 0,
-    connect: () => (script.pathMtu === 0 ? fail(constants.AF_INET) : 0),
-    getsockopt(_fd, _level, _name, value) {
-      new DataView(value!.buffer, value!.byteOffset).setInt32(0, script.pathMtu ?? PATH_MTU, true);
-      return 0;
-    },
-    close: () => 0,
-  };
-  const originals = { ...libc };
-  Object.assign(libc, fakes);
-
-  function restore(): void {
-    Object.assign(libc, originals);
-  }
-
-  function readMessage(view: Uint8Array, index: number): Message {
-    const fields = new DataView(view.buffer);
-    const at = view.byteOffset + index * struct.MMSGHDR_SIZE;
-    const pointer = (where: number) => (fields.getInt32(where, true) - slab.low) | 0;
-    const name = pointer(at + struct.MSGHDR_NAME);
-    const iovec = pointer(at + struct.MSGHDR_IOVEC);
-    const iovecs = fields.getInt32(at + struct.MSGHDR_IOVEC_LENGTH, true);
-    const slices: Uint8Array[] = [];
-    for (let i = 0; i < iovecs; i++) {
-      const entry = iovec + i * struct.IOVEC_SIZE;
-      const base = pointer(entry + struct.IOVEC_BASE);
-      const length = fields.getInt32(entry + struct.IOVEC_LENGTH, true);
-      slices.push(slab.bytes.subarray(base, base + length));
-    }
-    const whole = Buffer.concat(slices);
-    const { segment, typeOfService } = readControl(fields, at, pointer);
-    const size = segment === 0 ? whole.length : segment;
-    const message = { numbers: [] as number[], sizes: [] as number[] };
-    for (let from = 0; from < whole.length; from += size) {
-      message.numbers.push(whole.readUInt32BE(from + 12));
-      message.sizes.push(Math.min(size, whole.length - from));
-    }
-    return { peer: slab.bytes[name + struct.SOCKADDR_ADDRESS + 3]!, typeOfService, ...message };
-  }
-
   return rig;
 }
 
-function readControl(fields: DataView, message: number, pointer: (where: number) => number) {
-  let entry = pointer(message + struct.MSGHDR_CONTROL);
-  const end = entry + fields.getInt32(message + struct.MSGHDR_CONTROL_LENGTH, true);
-  const found = { segment: 0, typeOfService: 0 };
-  for (; entry < end; entry += 24) {
-    const type = fields.getInt32(entry + struct.CMSGHDR_TYPE, true);
-    const data = entry + struct.CMSGHDR_DATA;
-    if (type === constants.UDP_SEGMENT) found.segment = fields.getUint16(data, true);
-    if (type === constants.IP_TOS) found.typeOfService = fields.getInt32(data, true);
-  }
-  return found;
+function dropsOf(block: Float64Array): Record<string, number> {
+  const counted = counters.TX_DROPS.map(([slot, label]) => [label, block[slot]!] as const);
+  return Object.fromEntries(counted.filter(([, count]) => count !== 0));
+}
+
+export const isRun = (message: Message | undefined) => (message?.numbers.length ?? 0) > 1;
+export const tooLong = (message: Message) => Math.max(...message.sizes) + OUTER > PATH_MTU;
+export const numbers = (messages: readonly Message[]) => messages.flatMap((each) => each.numbers);
+export const upTo = (count: number) => Array.from({ length: count }, (_, number) => number);
+
+/** A script: the kernel takes messages until one that `refusal` names an errno for; 0 for none. */
+export function refusing(refusal: (message: Message, ask: Ask) => number): (ask: Ask) => number {
+  return (ask) => {
+    const codes = ask.messages.map((message) => refusal(message, ask));
+    const taken = codes.findIndex((code) => code !== 0);
+    if (taken < 0) return codes.length;
+    return taken > 0 ? taken : -codes[0]!;
+  };
+}
+
+/** Each datagram ended in exactly one of sent or dropped, and every call was counted. */
+export function assertConserved(rig: EgressRig): void {
+  const { block, accounts, kernel } = rig;
+  const dropped = Object.values(rig.drops()).reduce((a, b) => a + b, 0);
+  const gone = numbers(rig.sent);
+  assert.equal(new Set(gone).size, gone.length, 'nothing is sent twice');
+  assert.equal(gone.length + dropped, rig.pushed);
+  const bytes = rig.sent.flatMap(({ sizes }) => sizes).reduce((a, b) => a + b, 0);
+  assert.equal(block[counters.PACKETS], gone.length);
+  assert.equal(block[counters.DATAGRAMS], gone.length);
+  assert.equal(block[counters.INNER_BYTES], bytes);
+  assert.equal(block[counters.OUTER_BYTES], bytes + OUTER * gone.length);
+  assert.equal(block[counters.RUN_HISTOGRAM + counters.HISTOGRAM_BUCKETS], gone.length);
+  const inAccounts = (slot: number) =>
+    accounts.reduce((sum, n, i) => (i % counters.ACCOUNT_SLOTS === slot ? sum + n : sum), 0);
+  assert.equal(inAccounts(counters.ACCOUNT_PACKETS), gone.length);
+  assert.equal(inAccounts(counters.ACCOUNT_BYTES), bytes);
+  assert.equal(inAccounts(counters.ACCOUNT_DROPS), dropped);
+  const { ok, again, error } = rig.callCounts(counters.CALL_SENDMMSG);
+  assert.equal(ok + again + error, rig.calls.length);
+  const polls = rig.callCounts(counters.CALL_POLL);
+  assert.equal(polls.ok + polls.again, kernel.waits.length);
+  assert.equal(kernel.fragmenting.size, 0, 'DF is set again');
 }
