@@ -10,8 +10,7 @@ const WAKE_FD = 99;
 const HEADER = 40;
 const ACCOUNTS = 16;
 const ARENA = 4 * 1024 * 1024;
-/** Outer IPv4 and UDP headers. */
-export const OUTER = 28;
+export const OUTER = counters.OUTER_HEADERS;
 
 export interface RigOptions {
   readonly lanes?: number;

@@ -11,7 +11,7 @@ import type { Tally } from './tally.ts';
 
 /**
  * All that one flush may wait for room: what a send buffer of 4 MB takes to leave at 1 Gb/s, with
- * a half to spare. A breath holds at most ten flushes, and the heartbeat is due within 5 s.
+ * a half to spare. A breath has one flush, and at a tiny MSS up to 40: the heartbeat is due in 5 s.
  */
 export const FLUSH_WAIT_MICROSECONDS = 50_000;
 /** What the shortest wait costs of it, so that waits that bring no room come to an end. */
