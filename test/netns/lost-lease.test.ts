@@ -107,9 +107,12 @@ describe('a weft dataplane whose lease is lost', () => {
     await waitFor('word of it', () => refused() === 1);
     // The other node sends to the new address by now, where nobody listens: nothing comes back.
     const sent = () => weft.metrics().sum('weft_packets_total', { direction: 'tx' });
-    const before = sent();
-    pings(node.pod.namespace, other.pod.address);
-    assert.equal(sent(), before + 1);
+    // Nothing passes while the host is asked for its addresses.
+    await waitFor('packets to leave', () => {
+      const before = sent();
+      reaches();
+      return sent() === before + 1;
+    });
     assert.equal(readiness(weft).status, 200);
     assert.doesNotMatch(weft.process.stdout, /is lost/);
   });
