@@ -121,6 +121,15 @@ address add 198.51.100.1/32 dev flannel.1
     assert.deepEqual(old(node), []);
   });
 
+  test('leaves routes alone where somebody else moves the packets', async () => {
+    const node = await liveAndEnd({ Type: 'host-gw' }, 'SIGTERM');
+    const routes = () => old(node).filter((line) => line.includes(' via '));
+    const before = routes();
+    assert.notDeepEqual(before, []);
+    await startInNext(node, { Type: 'alloc' });
+    assert.deepEqual(routes(), before);
+  });
+
   test('touches nothing where the network is the same', async () => {
     const node = await liveAndEnd({ Type: 'vxlan' }, 'SIGTERM');
     const before = traces(node).join('\n');

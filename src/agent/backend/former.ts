@@ -35,7 +35,9 @@ export async function clearFormerNetwork(
   { backend, uplink, tunnel }: Successor,
 ): Promise<string[]> {
   const keep = backend.type === 'vxlan' && `flannel.${readVxlanOptions(backend.options).vni}`;
-  const gone = (await removePeerRoutes(run, former, uplink)).map((route) => `route ${route}`);
+  // Whoever moves packets beside `alloc` may set routes like ours.
+  const routes = backend.type === 'alloc' ? [] : await removePeerRoutes(run, former, uplink);
+  const gone = routes.map((route) => `route ${route}`);
   for (const link of await listLinks(run)) {
     if (!isOf(link, former, tunnel)) continue;
     if (link.name === keep) await clearDevice(run, link.name, former);
