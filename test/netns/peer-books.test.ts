@@ -8,7 +8,8 @@ import { badDatagrams, goodDatagram, sendFrom } from '../support/datagrams.ts';
 import { frameSender } from '../support/frames.ts';
 import { Weft, writeLeases } from '../support/node.ts';
 import { pattern, udp4 } from '../support/packets.ts';
-import { buildTopology, ip, type Topology } from '../support/topology.ts';
+import { attempt } from '../support/process.ts';
+import { buildTopology, inside, ip, type Topology } from '../support/topology.ts';
 import { waitFor } from '../support/waitfor.ts';
 
 /** Of each kind; not a multiple of anything, so that a kind counted twice shows. */
@@ -24,6 +25,13 @@ describe('the books of a peer', () => {
     topology = buildTopology();
     const args = ['--leases', writeLeases(topology), '--ttl', 'flannel', '--metrics-peers', '4'];
     weft = await Weft.start(topology.nodes[0]!, [...args, '--workers', '1']);
+    // Links that just came up lose what is sent too early.
+    const [own, peer] = topology.nodes;
+    const pings = (from: string, to: string) =>
+      attempt(inside(from, ['ping', '-c1', '-W1', '-q', to])).status === 0;
+    await waitFor('the links', () => {
+      return pings(own!.pod.namespace, '10.244.1.1') && pings(peer!.namespace, own!.address);
+    });
   });
 
   after(async () => {

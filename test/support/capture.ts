@@ -21,16 +21,22 @@ export class Capture {
     this.process = process;
   }
 
-  /** Resolves when the capture sees every packet from here on. The filter is pcap-filter(7)'s. */
+  /**
+   * Resolves when the capture sees every packet from here on. The filter is pcap-filter(7)'s. The
+   * kernel keeps a slot for the longest packet there could be, and no more than 32 of these; who
+   * awaits more at once says how long they may be.
+   */
   static async start(
     topology: Topology,
     namespace: string,
     device: string,
     filter: string,
+    { longest = 262_144 } = {},
   ): Promise<Capture> {
     captures += 1;
     const file = join(topology.directory, `capture-${captures}.pcap`);
-    const flags = ['-i', device, '-n', '-p', '-U', '--immediate-mode', '-Z', 'root', '-w', file];
+    const how = ['-n', '-p', '-U', '--immediate-mode', '-Z', 'root', '-s', String(longest)];
+    const flags = ['-i', device, ...how, '-w', file];
     const process = new Background(inside(namespace, ['tcpdump', ...flags, filter]));
     await process.waitForOutput(/listening on/);
     return new Capture(file, process);
