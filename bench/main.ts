@@ -3,6 +3,7 @@ import { change } from './change.bench.ts';
 import { checksum } from './checksum.bench.ts';
 import { coalesce } from './coalesce.bench.ts';
 import { crossing } from './crossing.bench.ts';
+import { egress } from './egress.bench.ts';
 import { type MicroBench, runBench } from './harness.ts';
 import { lookups } from './lookup.bench.ts';
 import { benchScrape } from './scrape.ts';
@@ -15,6 +16,7 @@ const BENCHES: readonly MicroBench[] = [
   change,
   segment,
   coalesce,
+  egress,
   crossing,
   tap,
 ];

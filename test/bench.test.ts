@@ -5,6 +5,7 @@ import { change } from '../bench/change.bench.ts';
 import { checksum } from '../bench/checksum.bench.ts';
 import { coalesce } from '../bench/coalesce.bench.ts';
 import { crossing } from '../bench/crossing.bench.ts';
+import { egress } from '../bench/egress.bench.ts';
 import { lookups } from '../bench/lookup.bench.ts';
 import { chooseContenders } from '../bench/netns/contenders.ts';
 import { ROWS } from '../bench/netns/measure.ts';
@@ -16,7 +17,7 @@ import { segment } from '../bench/segment.bench.ts';
 import { tap } from '../bench/tap.bench.ts';
 
 describe('micro-benches', () => {
-  for (const bench of [checksum, lookups, change, segment, coalesce, crossing, tap]) {
+  for (const bench of [checksum, lookups, change, segment, coalesce, egress, crossing, tap]) {
     test(`${bench.name} does the same work again and again`, () => {
       const cases = bench.cases('small');
       assert.ok(cases.length > 0);

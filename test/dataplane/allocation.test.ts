@@ -1,7 +1,5 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import type { Answer } from '../../src/dataplane/answer.ts';
 import { BLOCK_SLOTS } from '../../src/dataplane/counters.ts';
 import { createDecap } from '../../src/dataplane/in/decap.ts';
@@ -12,6 +10,7 @@ import { createSegmenter, PLAIN } from '../../src/offload/segment.ts';
 import { createSlab } from '../../src/sys/memory.ts';
 import { createOutbox, createRuns, planRuns } from '../../src/udp/runs.ts';
 import { loadSum } from '../../src/wire/checksum.ts';
+import { measureHeap } from '../support/heap.ts';
 import { pattern, tcp4, udp4 } from '../support/packets.ts';
 import { shapeOf, virtioHeader } from '../support/slow-segment.ts';
 
@@ -168,32 +167,15 @@ function carryAtLeast(loop: Loop, packets: number): void {
   while (carried < packets) carried += loop.round();
 }
 
-function forcedCollection(): () => void {
-  setFlagsFromString('--expose-gc');
-  return runInNewContext('gc') as () => void;
-}
-
 test('ten million packets allocate nothing', () => {
   const loop = createLoop();
-  const collect = forcedCollection();
   // 32 and 17 segments, and the plain packet; all but that one join again.
   assert.equal(loop.round(), 32 + 17 + 1);
   assert.equal(loop.joined(), 32 + 17);
   // A run for each superpacket; the plain packet is longer than what the second ends with.
   assert.equal(loop.planned(), 3);
   carryAtLeast(loop, WARM_UP_PACKETS);
-  collect();
-  const before = process.memoryUsage().heapUsed;
-  let last = before;
-  let left = 0;
-  for (let done = 0; done < PACKETS; done += STRETCH) {
-    carryAtLeast(loop, STRETCH);
-    const now = process.memoryUsage().heapUsed;
-    if (now > last) left += now - last;
-    last = now;
-  }
-  collect();
-  const kept = process.memoryUsage().heapUsed - before;
+  const { left, kept } = measureHeap(PACKETS / STRETCH, () => carryAtLeast(loop, STRETCH));
   assert.ok(left <= BOUND_BYTES, `${left} bytes were allocated over ${PACKETS} packets`);
   assert.ok(kept <= KEPT_BYTES, `${kept} bytes stayed after ${PACKETS} packets`);
   assert.ok(
