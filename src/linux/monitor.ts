@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import type { Logger } from '../log.ts';
 
 /** A storm of routing changes must cost a look every half second at most. */
 const QUIET_MS = 500;
@@ -14,8 +15,9 @@ export interface MonitorOptions {
   /** Called soon after something changed, and after every restart. */
   readonly changed: () => void;
   /** Told each time the child ended by itself; it is started again after a growing pause. */
-  readonly lost: (reason: string) => void;
-  readonly prefix?: readonly string[];
+  readonly log: Pick<Logger, 'warn'>;
+  /** Put before the program: `ip netns exec NAME`. */
+  readonly prefix?: readonly string[] | undefined;
   /** What to run in place of `ip monitor` for links, addresses and routes; it never ends. */
   readonly argv?: readonly string[];
   /** Only lines with this text in them, or that pass this test, count. */
@@ -72,20 +74,20 @@ class ChildWatch {
   }
 
   start(): void {
-    const { prefix = [], argv: watching = IP_MONITOR } = this.options;
-    const argv = [...tieToUs(), ...prefix, ...watching];
-    const child = spawn(argv[0]!, argv.slice(1), { stdio: ['ignore', 'pipe', 'ignore'] });
+    const { prefix = [], argv = IP_MONITOR } = this.options;
+    const [file, ...rest] = [...tieToUs(), ...prefix, ...argv];
+    const child = spawn(file!, rest, { stdio: ['ignore', 'pipe', 'ignore'] });
     this.child = child;
-    let rest = '';
+    let unfinished = '';
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
       this.retryMs = FIRST_RETRY_MS;
-      const lines = rest + text;
-      rest = lines.slice(lines.lastIndexOf('\n') + 1).slice(-MAX_LINE_BYTES);
+      const lines = unfinished + text;
+      unfinished = lines.slice(lines.lastIndexOf('\n') + 1).slice(-MAX_LINE_BYTES);
       if (this.concerns(lines)) this.wake();
     });
     child.once('error', (error) => this.ended(error.message));
     child.once('exit', (code, signal) => {
-      const missing = code === NO_PROGRAM ? `: is ${watching[0]} in PATH?` : '';
+      const missing = code === NO_PROGRAM ? `: is ${argv[0]} in PATH?` : '';
       this.ended(`ended with ${signal ?? `code ${code}`}${missing}`);
     });
   }
@@ -128,7 +130,8 @@ class ChildWatch {
     // A failed spawn tells both 'error' and 'exit' on some versions; one retry is enough.
     if (this.stopped || this.child === undefined) return;
     this.child = undefined;
-    this.options.lost(reason);
+    const { log, argv = IP_MONITOR } = this.options;
+    log.warn(`'${argv[0]} monitor' ${reason}; starting it again`);
     this.retry = setTimeout(() => {
       this.start();
       this.wake();

@@ -108,12 +108,12 @@ class HostGateway implements Backend, Driver<HostGatewaySight> {
   private watch(): Monitor {
     const { log, prefix } = this.context;
     return startMonitor({
-      ...(prefix === undefined ? {} : { prefix }),
+      prefix,
       about: (line) =>
         this.own !== undefined &&
         routes.isRelevant(line, this.own, { devices: [this.uplink.name] }),
       changed: () => this.reconciler.wake(),
-      lost: (reason) => log.warn(`'ip monitor' ${reason}; starting it again`),
+      log,
     });
   }
 

@@ -127,7 +127,7 @@ class Vxlan implements Backend, Driver<VxlanSight> {
   private watch(): Monitor {
     const { log, prefix } = this.context;
     return startMonitor({
-      ...(prefix === undefined ? {} : { prefix }),
+      prefix,
       // Forwarding entries are told as neighbours, too.
       argv: ['ip', '-o', 'monitor', 'label', 'link', 'address', 'route', 'neigh'],
       about: (line) =>
@@ -137,7 +137,7 @@ class Vxlan implements Backend, Driver<VxlanSight> {
           neighboursOf: this.device,
         }),
       changed: () => this.reconciler.wake(),
-      lost: (reason) => log.warn(`'ip monitor' ${reason}; starting it again`),
+      log,
     });
   }
 

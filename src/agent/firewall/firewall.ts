@@ -1,7 +1,7 @@
 import type { Run } from '../../linux/command.ts';
-import { type Monitor, startMonitor } from '../../linux/monitor.ts';
 import { changeNft, listTable, type NftEntry } from '../../linux/nft.ts';
 import type { Logger } from '../../log.ts';
+import { Lookout } from '../node/lookout.ts';
 import type { Readiness } from '../readiness.ts';
 import { differences, fingerprint, sameHandles } from './compare.ts';
 import { clearLeftovers } from './leftovers.ts';
@@ -62,18 +62,14 @@ export interface Firewall {
 /** Starts looking; await `look()` to know that the first one is over. */
 export function startFirewall(options: FirewallOptions): Firewall {
   const keeper = new Keeper(options);
-  keeper.start();
+  void keeper.look();
   return keeper;
 }
 
 class Keeper implements Firewall {
   private readonly options: FirewallOptions;
+  private readonly lookout: Lookout;
   private wish: FirewallWish;
-  private monitor: Monitor | undefined;
-  private timer: NodeJS.Timeout | undefined;
-  private looking: Promise<void> | undefined;
-  private again = false;
-  private stopped = false;
   private inForce = false;
   /** Set for this wish before: what is found missing now was taken away by others. */
   private settled = false;
@@ -93,21 +89,13 @@ class Keeper implements Firewall {
   constructor(options: FirewallOptions) {
     this.options = options;
     this.wish = options.wish;
-  }
-
-  start(): void {
-    const { resyncSeconds, prefix, log } = this.options;
-    this.monitor = startMonitor({
-      argv: ['nft', 'monitor', 'destroy'],
-      about: TABLE,
-      changed: () => {
-        if (!this.quarrel) void this.look();
-      },
-      lost: (reason) => log.warn(`'nft monitor' ${reason}; starting it again`),
-      ...(prefix === undefined ? {} : { prefix }),
+    const { resyncSeconds, prefix, log } = options;
+    this.lookout = new Lookout({
+      look: () => this.lookOnce(),
+      everyMs: resyncSeconds * 1000,
+      monitor: { argv: ['nft', 'monitor', 'destroy'], about: TABLE, log, prefix },
+      heeds: () => !this.quarrel,
     });
-    this.timer = setInterval(() => void this.look(), resyncSeconds * 1000);
-    void this.look();
   }
 
   async update(wish: FirewallWish): Promise<void> {
@@ -123,36 +111,22 @@ class Keeper implements Firewall {
     return { inForce, trouble, looks, transactions, repairs };
   }
 
-  async stop(): Promise<void> {
-    this.stopped = true;
-    clearInterval(this.timer);
-    await Promise.all([this.monitor?.stop(), this.looking]);
+  stop(): Promise<void> {
+    return this.lookout.stop();
   }
 
-  /** One look at a time; who asks during one gets exactly one more. */
   look(): Promise<void> {
-    if (this.looking !== undefined) {
-      this.again = true;
-      return this.looking;
-    }
-    this.looking = this.lookAgain().finally(() => {
-      this.looking = undefined;
-    });
-    return this.looking;
+    return this.lookout.look();
   }
 
-  private async lookAgain(): Promise<void> {
-    do {
-      this.again = false;
-      if (this.stopped) return;
-      try {
-        await this.restore();
-        await this.clearOnce();
-        this.succeed();
-      } catch (error) {
-        this.fail((error as Error).message);
-      }
-    } while (this.again);
+  private async lookOnce(): Promise<void> {
+    try {
+      await this.restore();
+      await this.clearOnce();
+      this.succeed();
+    } catch (error) {
+      this.fail((error as Error).message);
+    }
   }
 
   private async restore(): Promise<void> {
@@ -205,7 +179,7 @@ class Keeper implements Firewall {
   }
 
   private async clearOnce(): Promise<void> {
-    if (this.leftoversCleared || this.stopped) return;
+    if (this.leftoversCleared || this.lookout.stopped) return;
     const { run, log } = this.options;
     const { forwardRules, network } = this.wish;
     try {
@@ -229,7 +203,7 @@ class Keeper implements Firewall {
   }
 
   private fail(reason: string): void {
-    if (this.stopped) return;
+    if (this.lookout.stopped) return;
     this.inForce = false;
     this.trouble = reason;
     const { readiness, log } = this.options;

@@ -1,3 +1,5 @@
+import { Rounds } from './rounds.ts';
+
 const FIRST_RETRY_MS = 1_000;
 const LAST_RETRY_MS = 30_000;
 
@@ -16,9 +18,7 @@ export interface SettlerOptions {
  */
 export class Settler {
   private readonly options: SettlerOptions;
-  private running: Promise<void> | undefined;
-  private wanted = false;
-  private stopped = false;
+  private readonly rounds = new Rounds(() => this.work());
   private retry: NodeJS.Timeout | undefined;
   private retryMs = FIRST_RETRY_MS;
   private troubled = false;
@@ -28,38 +28,28 @@ export class Settler {
   }
 
   wake(): void {
-    if (this.stopped) return;
     clearTimeout(this.retry);
-    this.wanted = true;
-    this.running ??= this.work().finally(() => {
-      this.running = undefined;
-      // Whoever called in the moment between was told that work is under way.
-      if (this.wanted) this.wake();
-    });
+    void this.rounds.ask();
   }
 
   async stop(): Promise<void> {
-    this.stopped = true;
     clearTimeout(this.retry);
-    await this.running;
+    await this.rounds.stop();
   }
 
   private async work(): Promise<void> {
-    while (this.wanted && !this.stopped) {
-      this.wanted = false;
-      try {
-        await this.options.settle();
-        if (this.troubled) this.options.recovered();
-        this.troubled = false;
-        this.retryMs = FIRST_RETRY_MS;
-      } catch (error) {
-        this.fail(error as Error);
-      }
+    try {
+      await this.options.settle();
+      if (this.troubled) this.options.recovered();
+      this.troubled = false;
+      this.retryMs = FIRST_RETRY_MS;
+    } catch (error) {
+      this.fail(error as Error);
     }
   }
 
   private fail(error: Error): void {
-    if (this.stopped) return;
+    if (this.rounds.stopped) return;
     this.troubled = true;
     this.options.failed(error);
     this.retry = setTimeout(() => this.wake(), this.retryMs);

@@ -1,13 +1,10 @@
 import type { Run } from '../../linux/command.ts';
 import { type Link, listLinks } from '../../linux/link.ts';
-import { type Monitor, startMonitor } from '../../linux/monitor.ts';
 import type { Logger } from '../../log.ts';
 import { formatAddress4, parseAddress4 } from '../../wire/address.ts';
 import type { Readiness } from '../readiness.ts';
 import { type Uplink, type UplinkWishes, usableAddresses } from '../uplink.ts';
-
-/** Should the monitor miss something, it is found at the next look. */
-const LOOK_EVERY_MS = 30_000;
+import { Lookout } from './lookout.ts';
 
 export interface UplinkWatchOptions {
   readonly run: Run;
@@ -33,58 +30,32 @@ export interface UplinkWatch {
  * named an address, nothing else is taken in its place.
  */
 export function watchUplink(options: UplinkWatchOptions): UplinkWatch {
-  const watch = new Watch(options);
-  watch.start();
-  return watch;
+  return new Watch(options);
 }
 
 class Watch implements UplinkWatch {
   uplink: Uplink;
   private readonly options: UplinkWatchOptions;
-  private monitor: Monitor | undefined;
-  private timer: NodeJS.Timeout | undefined;
-  private looking: Promise<void> | undefined;
-  private again = false;
-  private stopped = false;
+  private readonly lookout: Lookout;
 
   constructor(options: UplinkWatchOptions) {
     this.options = options;
     this.uplink = options.uplink;
+    const { log, prefix } = options;
+    this.lookout = new Lookout({ look: () => this.look(), monitor: { log, prefix } });
   }
 
-  start(): void {
-    const { log, prefix = [] } = this.options;
-    this.monitor = startMonitor({
-      prefix,
-      changed: () => this.look(),
-      lost: (reason) => log.warn(`'ip monitor' ${reason}; starting it again`),
-    });
-    this.timer = setInterval(() => this.look(), LOOK_EVERY_MS);
+  stop(): Promise<void> {
+    return this.lookout.stop();
   }
 
-  async stop(): Promise<void> {
-    this.stopped = true;
-    clearInterval(this.timer);
-    await Promise.all([this.monitor?.stop(), this.looking]);
-  }
-
-  /** One look at a time; a wake-up during one makes exactly one more. */
-  private look(): void {
-    this.again = true;
-    this.looking ??= this.lookAll().finally(() => {
-      this.looking = undefined;
-    });
-  }
-
-  private async lookAll(): Promise<void> {
-    while (this.again && !this.stopped) {
-      this.again = false;
-      try {
-        const links = await listLinks(this.options.run);
-        if (!this.stopped) this.judge(links.find(({ name }) => name === this.uplink.name));
-      } catch (error) {
-        this.complain(`cannot look at ${this.uplink.name}: ${(error as Error).message}`);
-      }
+  private async look(): Promise<void> {
+    const { name } = this.uplink;
+    try {
+      const links = await listLinks(this.options.run);
+      if (!this.lookout.stopped) this.judge(links.find((link) => link.name === name));
+    } catch (error) {
+      this.complain(`cannot look at ${name}: ${(error as Error).message}`);
     }
   }
 
@@ -131,7 +102,7 @@ class Watch implements UplinkWatch {
   }
 
   private complain(sentence: string): void {
-    if (this.stopped) return;
+    if (this.lookout.stopped) return;
     if (this.options.readiness.set('underlay', sentence)) this.options.log.warn(sentence);
   }
 }

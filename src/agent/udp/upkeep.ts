@@ -1,12 +1,9 @@
 import type { Run } from '../../linux/command.ts';
-import { type Monitor, startMonitor } from '../../linux/monitor.ts';
 import type { Logger } from '../../log.ts';
 import { Fault } from '../fault.ts';
+import { Lookout } from '../node/lookout.ts';
 import type { Readiness } from '../readiness.ts';
 import { restoreDevice, type TunnelDevice } from './device.ts';
-
-/** Should the monitor miss something, it is found at the next look. */
-const LOOK_EVERY_MS = 30_000;
 
 export interface UpkeepOptions {
   readonly run: Run;
@@ -26,81 +23,48 @@ export interface UpkeepOptions {
 /** Keeps device, address and route as they should be. */
 export interface Upkeep {
   readonly deviceUp: boolean;
-  /** Looks now; for a caller that has reason to. */
-  look(): Promise<void>;
   stop(): Promise<void>;
 }
 
 export function startUpkeep(options: UpkeepOptions): Upkeep {
-  const upkeep = new Looker(options);
-  upkeep.start();
-  return upkeep;
+  return new DeviceKeeper(options);
 }
 
-class Looker implements Upkeep {
+class DeviceKeeper implements Upkeep {
   deviceUp = true;
   private readonly options: UpkeepOptions;
-  private monitor: Monitor | undefined;
-  private timer: NodeJS.Timeout | undefined;
-  private looking: Promise<void> | undefined;
-  private again = false;
-  private stopped = false;
+  private readonly lookout: Lookout;
 
   constructor(options: UpkeepOptions) {
     this.options = options;
+    const { log } = options;
+    this.lookout = new Lookout({ look: () => this.look(), monitor: { log } });
   }
 
-  start(): void {
-    const { log } = this.options;
-    this.monitor = startMonitor({
-      changed: () => void this.look(),
-      lost: (reason) => log.warn(`'ip monitor' ${reason}; starting it again`),
-    });
-    this.timer = setInterval(() => void this.look(), LOOK_EVERY_MS);
+  stop(): Promise<void> {
+    return this.lookout.stop();
   }
 
-  async stop(): Promise<void> {
-    this.stopped = true;
-    clearInterval(this.timer);
-    await Promise.all([this.monitor?.stop(), this.looking]);
-  }
-
-  /** One look at a time; a wake-up during one makes exactly one more. */
-  look(): Promise<void> {
-    if (this.looking !== undefined) {
-      this.again = true;
-      return this.looking;
+  private async look(): Promise<void> {
+    try {
+      await this.lookAtDevice();
+      await this.options.settled();
+      this.options.readiness.clear('upkeep');
+    } catch (error) {
+      if (error instanceof Fault && error.kind === 'dataplane') this.options.fail(error);
+      else this.complain('upkeep', (error as Error).message);
     }
-    this.looking = this.lookAtAll().finally(() => {
-      this.looking = undefined;
-    });
-    return this.looking;
-  }
-
-  private async lookAtAll(): Promise<void> {
-    do {
-      this.again = false;
-      if (this.stopped) return;
-      try {
-        await this.lookAtDevice();
-        await this.options.settled();
-        this.options.readiness.clear('upkeep');
-      } catch (error) {
-        if (error instanceof Fault && error.kind === 'dataplane') this.options.fail(error);
-        else this.complain('upkeep', (error as Error).message);
-      }
-    } while (this.again);
   }
 
   private complain(cause: string, sentence: string): void {
-    if (this.stopped) return;
+    if (this.lookout.stopped) return;
     if (this.options.readiness.set(cause, sentence)) this.options.log.warn(sentence);
   }
 
   private async lookAtDevice(): Promise<void> {
     const { run, device, index, readiness, log } = this.options;
     const found = await restoreDevice(run, device, index);
-    if (this.stopped) return;
+    if (this.lookout.stopped) return;
     this.deviceUp = found.state === 'up';
     if (found.state === 'gone') {
       this.options.gone();
