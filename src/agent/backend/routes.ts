@@ -162,12 +162,11 @@ export interface Concern {
   /** Devices whose links, addresses and routes do. */
   readonly devices: readonly string[];
   /** The device whose neighbours do; ARP's on any other come and go all day. */
-  readonly neighboursOf?: string;
+  readonly neighboursOf?: string | undefined;
 }
 
 /**
- * Whether a line of `ip monitor label` tells of a device, or of a subnet of other nodes. Without
- * the label `[NEIGH]` no line is taken for a neighbour's.
+ * Whether a line of `ip monitor label` tells of a device, or of a subnet of other nodes.
  */
 export function isRelevant(line: string, ground: Ground, concern: Concern): boolean {
   const { devices, neighboursOf } = concern;

@@ -41,7 +41,7 @@ function requireVxlan({ name, kind }: links.Link): void {
 /**
  * Makes the device, or sets right the one that is there: MTU and MAC address in place; one that
  * differs in what cannot be changed is made anew under the same MAC address.
- * @returns what had to be set right, in words, and why the sysctl could not be set
+ * @returns what had to be set right, in words
  */
 export async function ensureDevice(
   run: Run,

@@ -1,0 +1,199 @@
+import type { Lease } from '../../lease/lease.ts';
+import { showLink } from '../../linux/link.ts';
+import { type Monitor, startMonitor } from '../../linux/monitor.ts';
+import { listRoutesWithin, type Route } from '../../linux/route.ts';
+import { formatPrefix4 } from '../../wire/address.ts';
+import type { Uplink } from '../uplink.ts';
+import type { Backend, BackendContext, BackendStatus, OwnLease } from './backend.ts';
+import { removeLeftovers } from './leftovers.ts';
+import type { FoundEntry, WantedEntry } from './reconcile/plan.ts';
+import { type Driver, Reconciler, type Sight, type Want } from './reconcile/reconciler.ts';
+import * as routes from './routes.ts';
+
+/** What a datapath works with: the lease held, the uplink in force, the MTU over it. */
+export interface Site {
+  readonly own: OwnLease;
+  readonly uplink: Uplink;
+  readonly mtu: number;
+}
+
+/** One datapath of the kernel's: what its backend does that no other one does. */
+export interface Datapath {
+  readonly type: string;
+  readonly attributes: Backend['attributes'];
+  /** A device of its own; undefined where packets leave by the uplink as they are. */
+  readonly tunnel: string | undefined;
+  /** MTU for pods. @throws Fault for an uplink that peers cannot be reached over */
+  mtuOver(uplink: Uplink): number;
+  /** Sets right what all peers hang on. @returns what had to be set right, in words */
+  ensure(site: Site): Promise<readonly string[]>;
+  /** What it sees beside the routes to subnets. */
+  look(site: Site): Promise<DatapathSight>;
+  /** What a peer beyond the link needs, or why there is no way to it. Pure. */
+  reach(lease: Lease, site: Site): readonly WantedEntry[] | string;
+  /** Lets nothing pass any more; routes and entries are gone already. */
+  close(own: OwnLease): Promise<void>;
+}
+
+export interface DatapathSight {
+  /** Routes of the uplink that say who is on its link; none where that makes no difference. */
+  readonly uplinkRoutes: readonly Route[];
+  readonly entries: readonly FoundEntry[];
+  /** Another one means that what was refused may be accepted now. */
+  readonly ground: string;
+}
+
+interface KernelSight extends Sight {
+  readonly onLink: (address: number) => boolean;
+}
+
+/**
+ * A backend whose packets the kernel moves: follows lease, uplink and peers, watches what others
+ * do, and reaches peers on the link by a route, others by the datapath.
+ */
+export class KernelBackend implements Backend, Driver<KernelSight> {
+  mtu: number;
+  private readonly context: BackendContext;
+  private readonly datapath: Datapath;
+  private readonly reconciler: Reconciler<KernelSight>;
+  private uplink: Uplink;
+  private own: OwnLease | undefined;
+  private monitor: Monitor | undefined;
+
+  /** @throws Fault for an uplink that peers cannot be reached over */
+  constructor(context: BackendContext, datapath: Datapath) {
+    const { run, log, readiness, uplink } = context;
+    this.context = context;
+    this.datapath = datapath;
+    this.uplink = uplink;
+    this.mtu = datapath.mtuOver(uplink);
+    this.reconciler = new Reconciler({ driver: this, run, log, readiness });
+  }
+
+  get type(): string {
+    return this.datapath.type;
+  }
+
+  get attributes(): Backend['attributes'] {
+    return this.datapath.attributes;
+  }
+
+  get device(): string {
+    return this.datapath.tunnel ?? this.uplink.name;
+  }
+
+  reachable(backendType: string): boolean {
+    return backendType === this.type;
+  }
+
+  async open(own: OwnLease): Promise<void> {
+    await this.reconciler.deactivate();
+    this.own = own;
+    await this.ensure();
+    this.monitor ??= this.watch();
+    this.reconciler.activate();
+  }
+
+  setPeers(leases: readonly Lease[]): void {
+    this.reconciler.setPeers(leases);
+  }
+
+  async setUplink(uplink: Uplink): Promise<void> {
+    const mtu = this.datapath.mtuOver(uplink);
+    await this.reconciler.deactivate();
+    if (this.own !== undefined && uplink.name !== this.uplink.name) {
+      await routes.removePeerRoutes(this.context.run, this.own, this.uplink.name);
+    }
+    this.uplink = uplink;
+    this.mtu = mtu;
+  }
+
+  async suspend(): Promise<void> {
+    await this.reconciler.deactivate();
+    const { own, context } = this;
+    if (own === undefined) return;
+    const { tunnel } = this.datapath;
+    // Without the device its entries are gone; routes by the uplink may be there.
+    const there = tunnel === undefined || (await showLink(context.run, tunnel)) !== undefined;
+    if (there) await this.reconciler.clear();
+    await routes.removePeerRoutes(context.run, own, this.uplink.name);
+    await this.datapath.close(own);
+    this.own = undefined;
+  }
+
+  status(): BackendStatus {
+    return this.reconciler.status();
+  }
+
+  async close(): Promise<void> {
+    await this.reconciler.deactivate();
+    await this.monitor?.stop();
+    this.monitor = undefined;
+  }
+
+  private watch(): Monitor {
+    const { log, prefix } = this.context;
+    const { tunnel } = this.datapath;
+    // Forwarding entries are told as neighbours, too.
+    const objects = ['link', 'address', 'route', ...(tunnel === undefined ? [] : ['neigh'])];
+    return startMonitor({
+      prefix,
+      argv: ['ip', '-o', 'monitor', 'label', ...objects],
+      about: (line) => this.isRelevant(line),
+      changed: () => this.reconciler.wake(),
+      log,
+    });
+  }
+
+  private isRelevant(line: string): boolean {
+    const { own, uplink, device } = this;
+    const concern = { devices: [device, uplink.name], neighboursOf: this.datapath.tunnel };
+    return own !== undefined && routes.isRelevant(line, own, concern);
+  }
+
+  private get site(): Site {
+    return { own: this.own!, uplink: this.uplink, mtu: this.mtu };
+  }
+
+  ensure(): Promise<readonly string[]> {
+    return this.datapath.ensure(this.site);
+  }
+
+  async look(leases: readonly Lease[]): Promise<KernelSight> {
+    const { own, uplink } = this.site;
+    const [inside, seen] = await Promise.all([
+      listRoutesWithin(this.context.run, formatPrefix4(own.network)),
+      this.datapath.look(this.site),
+    ]);
+    const isOurs = routes.compileIsOurs(own, uplink.name, leases);
+    return {
+      found: [...routes.readRoutes(inside, isOurs), ...seen.entries],
+      ground: `${seen.ground}\n${routes.describeGround(seen.uplinkRoutes, own.network)}`,
+      onLink: routes.compileOnLink(seen.uplinkRoutes, own.network),
+    };
+  }
+
+  want(leases: readonly Lease[], { onLink }: KernelSight): Want {
+    const { site } = this;
+    const entries: WantedEntry[] = [];
+    const refused = new Map<string, string>();
+    for (const lease of leases) {
+      const owner = formatPrefix4(lease.subnet);
+      if (onLink(lease.publicAddress)) {
+        const value = routes.gatewayRoute(lease.publicAddress, site.uplink.name);
+        entries.push({ table: 'route', key: owner, value, owner });
+        continue;
+      }
+      const reached = this.datapath.reach(lease, site);
+      if (typeof reached === 'string') refused.set(owner, reached);
+      else entries.push(...reached);
+    }
+    return { entries, refused };
+  }
+
+  async settled(): Promise<void> {
+    const { run, log } = this.context;
+    const gone = await removeLeftovers(run, this.own!.network, this.datapath.tunnel);
+    if (gone.length > 0) log.info(`removed ${gone.join(', ')} of another backend`);
+  }
+}
