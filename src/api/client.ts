@@ -31,20 +31,24 @@ export async function ask<Name extends RouteName>(
   parameters: Readonly<Record<string, string | undefined>> = {},
 ): Promise<Answer<Name>> {
   const route = ROUTES[name];
-  const given = Object.entries(parameters).filter(([, value]) => value !== undefined);
-  const search = new URLSearchParams(given as [string, string][]).toString();
-  const path = search === '' ? route.path : `${route.path}?${search}`;
+  const path = withParameters(route.path, parameters);
   const { status, body } = await fetchOver(socketPath, path);
   const json = parse(body, socketPath);
   if (status !== 200) throw refusedBy(json, status, path);
   const checked = route.answer.safeParse(json);
   if (checked.success) return checked.data as Answer<Name>;
   const where = checked.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`);
-  throw new ApiError(
-    'broken',
-    `${route.path} answers in another shape: ${where.slice(0, 3).join('; ')}`,
-    'weft and this command are of different versions: update one of them',
-  );
+  throw otherShape(route.path, where.slice(0, 3).join('; '));
+}
+
+/** The path of a request; parameters that are undefined are left out. */
+export function withParameters(
+  path: string,
+  parameters: Readonly<Record<string, string | undefined>>,
+): string {
+  const given = Object.entries(parameters).filter(([, value]) => value !== undefined);
+  const search = new URLSearchParams(given as [string, string][]).toString();
+  return search === '' ? path : `${path}?${search}`;
 }
 
 /** @throws ApiError */
@@ -69,12 +73,22 @@ function fetchOver(socketPath: string, path: string): Promise<{ status: number; 
       readAll(response).then((body) => resolve({ status: response.statusCode ?? 0, body }), reject);
     });
     request.once('timeout', () => {
-      const seconds = DEADLINE_MS / 1000;
-      const message = `${socketPath} gave no answer within ${seconds} s`;
-      request.destroy(new ApiError('broken', message, 'weft hangs: see its log and /healthz'));
+      request.destroy(noAnswerWithin(DEADLINE_MS, socketPath));
     });
     request.once('error', (error) => reject(explain(error, socketPath)));
   });
+}
+
+/** Somebody serves the socket, and says nothing. */
+export function noAnswerWithin(milliseconds: number, socketPath: string): ApiError {
+  const message = `${socketPath} gave no answer within ${milliseconds / 1000} s`;
+  return new ApiError('broken', message, 'weft hangs: see its log and /healthz');
+}
+
+/** The two ends do not speak of the same shape. */
+export function otherShape(path: string, where: string): ApiError {
+  const cure = 'weft and this command are of different versions: update one of them';
+  return new ApiError('broken', `${path} answers in another shape: ${where}`, cure);
 }
 
 /** A whole body of bounded size. @throws ApiError */

@@ -1,7 +1,7 @@
 import { chmodSync, lstatSync, mkdirSync, renameSync, unlinkSync } from 'node:fs';
-import { createServer } from 'node:http';
 import { connect } from 'node:net';
 import { dirname } from 'node:path';
+import { closeNow, createBoundedServer } from '../observe/http.ts';
 import type { Api } from './router.ts';
 
 /** Where the CLI looks unless told otherwise. */
@@ -17,10 +17,6 @@ export interface ApiServer {
   close(): void;
 }
 
-/** An answer takes milliseconds; who is slower than this is broken or means harm. */
-const DEADLINE_MS = 5_000;
-const MOST_CONNECTIONS = 64;
-const MOST_HEADER_BYTES = 8_192;
 /** Root and the group of the socket; the same people who may read the host's routes and rules. */
 const SOCKET_MODE = 0o660;
 const DIRECTORY_MODE = 0o755;
@@ -34,22 +30,11 @@ const LONGEST_PATH_BYTES = 96;
  */
 export async function serveSocket(path: string, api: Pick<Api, 'handle'>): Promise<ApiServer> {
   await clearPath(path);
-  const server = createServer(
-    {
-      maxHeaderSize: MOST_HEADER_BYTES,
-      headersTimeout: DEADLINE_MS,
-      requestTimeout: DEADLINE_MS,
-      keepAliveTimeout: DEADLINE_MS,
-      connectionsCheckingInterval: 1_000,
-    },
-    (request, response) => {
-      if (api.handle(request, response)) return;
-      response.writeHead(404, { 'Content-Type': 'application/json' });
-      response.end('{"error":"nothing is here","cure":"try /v1/status"}\n');
-    },
-  );
-  server.maxConnections = MOST_CONNECTIONS;
-  server.setTimeout(2 * DEADLINE_MS, (socket) => socket.destroy());
+  const server = createBoundedServer((request, response) => {
+    if (api.handle(request, response)) return;
+    response.writeHead(404, { 'Content-Type': 'application/json' });
+    response.end('{"error":"nothing is here","cure":"try /v1/status"}\n');
+  });
   // Under another name first: its mode is set before anybody can connect, an older socket is
   // replaced at once, and Node, which removes the name that it was given, removes nobody else's.
   const first = `${path}.${process.pid}`;
@@ -68,8 +53,7 @@ export async function serveSocket(path: string, api: Pick<Api, 'handle'>): Promi
   return {
     close: () => {
       if (inodeOf(path) === inode) unlinkSync(path);
-      server.close();
-      server.closeAllConnections();
+      closeNow(server);
     },
   };
 }

@@ -1,30 +1,12 @@
 import type { PumpCounters } from '../dataplane/counters.ts';
+import type { PumpView } from '../observe/node-metrics.ts';
+import type { PeerTraffic } from '../observe/peer-metrics.ts';
 import type { ConfigRow } from './schema.ts';
 
-/** One packet worker while it lives. */
-export interface PumpView {
-  readonly worker: number;
-  readonly direction: 'tx' | 'rx';
-  readonly heartbeatAgeSeconds: number;
-  readonly cpuSeconds: number;
-  readonly features: readonly string[];
-  readonly lowered: readonly string[];
-  readonly socketBufferBytes: number;
-}
-
 /** One peer; what is left out is not measured here, or not yet. Counters never go down. */
-export interface PeerView {
-  readonly subnet: string;
+export interface PeerView extends PeerTraffic {
   readonly publicAddress: string;
   readonly backendType: string;
-  readonly txPackets?: number;
-  readonly txBytes?: number;
-  readonly rxPackets?: number;
-  readonly rxBytes?: number;
-  readonly txDrops?: number;
-  readonly rxDrops?: number;
-  readonly lastSeenSeconds?: number;
-  readonly pathMtu?: number;
   readonly probe?: ProbeView;
 }
 

@@ -1,6 +1,5 @@
 import { Agent } from '../agent/agent.ts';
 import { agentMetrics } from '../observe/agent-metrics.ts';
-import { unhealthyPumps } from '../observe/metrics.ts';
 import { daemonCommand } from './arguments.ts';
 import { type Order, serve } from './daemon.ts';
 
@@ -35,11 +34,9 @@ export const runCommand = daemonCommand(
 function liveAsAgent(order: Order, movesPackets: boolean): Promise<number> {
   return serve(order, (config, log) => {
     const agent = new Agent({ config, log, movesPackets });
-    const { forwarder } = agent;
     return {
       node: agent,
-      metrics: { ...(forwarder && { packets: forwarder }), more: agentMetrics(agent) },
-      unhealthy: () => unhealthyPumps(forwarder?.pumps() ?? []),
+      metrics: agentMetrics(agent),
       live: (signal) => agent.live(signal),
       reload: () => agent.reload(),
     };

@@ -9,7 +9,7 @@ import type { Config } from '../config.ts';
 import { commandRunner } from '../linux/command.ts';
 import { createLog, type Logger } from '../log.ts';
 import { serveHttp } from '../observe/http.ts';
-import { createMetrics, type MetricsOptions } from '../observe/metrics.ts';
+import { createMetrics, type MetricsOptions, unhealthyPumps } from '../observe/metrics.ts';
 import { PAGE_FOLDER, serveFiles } from '../observe/static-files.ts';
 import { startOverlayProbe } from '../probe/overlay.ts';
 import { type Announcement, announce } from '../systemd/announce.ts';
@@ -31,8 +31,8 @@ export interface Order {
 /** A long-lived part of weft, as its command sees it. */
 export interface Served {
   readonly node: Observed;
-  readonly metrics: Pick<MetricsOptions, 'packets' | 'more'>;
-  readonly unhealthy: () => readonly string[];
+  /** Of its own, beside those that every life of weft has. */
+  readonly metrics?: MetricsOptions['more'];
   /** Lives until the signal or a fault, which it throws. */
   live(signal: AbortSignal): Promise<void>;
   /** SIGHUP: reads its settings again. Without it SIGHUP ends the process as SIGTERM does. */
@@ -72,19 +72,21 @@ export async function serve(
 }
 
 /** To systemd we live while every thread turns: not to be ready is no reason to be killed. */
-function announceTo({ node, unhealthy }: Served, log: Logger): Announcement {
+function announceTo({ node }: Served, log: Logger): Announcement {
   return announce({
     environment: process.env,
     notReady: () => node.notReady(),
-    healthy: () => unhealthy().length === 0,
+    healthy: () => hangingPumps(node).length === 0,
     trouble: (sentence) => log.warn(sentence),
   });
 }
 
+const hangingPumps = ({ forwarder }: Observed) => unhealthyPumps(forwarder?.pumps() ?? []);
+
 /** Serves on --metrics-listen, beside it where flannel would, and on the socket of the API. */
 async function listen(
   { command, config, options }: Order,
-  { node, metrics: parts, unhealthy }: Served,
+  { node, metrics: more = [] }: Served,
   { log, writeErrors: logWriteErrors }: ReturnType<typeof createLog>,
 ): Promise<() => void> {
   const build = readVersions();
@@ -98,13 +100,17 @@ async function listen(
   const shown = { command, version: build.version, config, options, probe, pathMtus };
   const view = apiView(node, shown);
   const peers = { limit: config.metricsPeers, read: view.peers };
-  const metrics = createMetrics({ view: node, ...parts, build, logWriteErrors, peers });
+  const metrics = createMetrics({
+    view: node,
+    ...(node.forwarder && { packets: node.forwarder }),
+    ...{ more, build, logWriteErrors, peers },
+  });
   const api = createApi(view);
   const watch = createWatch(() => node.forwarder?.taps);
   const streams = createStreams(view, watch, (sentence) => log.info(sentence));
   const answers = {
     metrics: { text: () => metrics.text(), contentType: metrics.contentType },
-    unhealthy,
+    unhealthy: () => hangingPumps(node),
     notReady: () => node.notReady(),
     mounted: [api.handle, serveFiles(PAGE_FOLDER)],
   };

@@ -1,5 +1,4 @@
 import { Dataplane } from '../agent/dataplane.ts';
-import { unhealthyPumps } from '../observe/metrics.ts';
 import { daemonCommand } from './arguments.ts';
 import { serve } from './daemon.ts';
 
@@ -18,11 +17,6 @@ export const dataplaneCommand = daemonCommand(
   (order) =>
     serve(order, (config, log) => {
       const dataplane = new Dataplane(config, log);
-      return {
-        node: dataplane,
-        metrics: { packets: dataplane.forwarder },
-        unhealthy: () => unhealthyPumps(dataplane.forwarder.pumps()),
-        live: (signal) => dataplane.live(signal),
-      };
+      return { node: dataplane, live: (signal) => dataplane.live(signal) };
     }),
 );

@@ -1,4 +1,10 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerResponse,
+} from 'node:http';
 import type { AddressInfo } from 'node:net';
 
 export interface HttpOptions {
@@ -28,17 +34,13 @@ export class ListenError extends Error {
   override readonly name = 'ListenError';
 }
 
-/** A scrape takes milliseconds. Who is slower than this is broken or means harm. */
+/** A request takes milliseconds. Who is slower than this is broken or means harm. */
 const DEADLINE_MS = 5_000;
 const MOST_CONNECTIONS = 64;
 const MOST_HEADER_BYTES = 8_192;
 
-/**
- * Serves /metrics where there are any, /healthz and /readyz. No request can hold the process up:
- * connections, header bytes and time are bounded.
- * @throws ListenError
- */
-export async function serveHttp(options: HttpOptions): Promise<HttpServer> {
+/** A server that no client can hold up: connections, header bytes and time are bounded. */
+export function createBoundedServer(answer: RequestListener): Server {
   const server = createServer(
     {
       maxHeaderSize: MOST_HEADER_BYTES,
@@ -47,18 +49,29 @@ export async function serveHttp(options: HttpOptions): Promise<HttpServer> {
       keepAliveTimeout: DEADLINE_MS,
       connectionsCheckingInterval: 1_000,
     },
-    (request, response) => void answer(options, request, response),
+    answer,
   );
   server.maxConnections = MOST_CONNECTIONS;
   // Covers what the deadlines above do not: a client that never reads its answer.
   server.setTimeout(2 * DEADLINE_MS, (socket) => socket.destroy());
+  return server;
+}
+
+/** Ends a server, and every connection with it. */
+export function closeNow(server: Server): void {
+  server.close();
+  server.closeAllConnections();
+}
+
+/** Serves /metrics where there are any, /healthz and /readyz. @throws ListenError */
+export async function serveHttp(options: HttpOptions): Promise<HttpServer> {
+  const server = createBoundedServer((request, response) => {
+    void answer(options, request, response);
+  });
   await listening(server, options);
   return {
     port: (server.address() as AddressInfo).port,
-    close: () => {
-      server.close();
-      server.closeAllConnections();
-    },
+    close: () => closeNow(server),
   };
 }
 

@@ -16,17 +16,23 @@ const CALLS = { tx: counters.TX_CALLS, rx: counters.RX_CALLS };
 
 /** What pumps carry and lose, summed over the workers of a direction. */
 export function packetMetrics(view: PacketView): ReadMetric[] {
-  const sum = sumOf(view);
+  const sum: Sum = (direction, slot) => sumOf(view, direction, slot);
   return [...traffic(sum), losses(view, sum), ...icmp(sum)];
 }
 
 type Sum = (direction: counters.Direction, slot: number) => number;
 
-function sumOf(view: PacketView): Sum {
-  return (direction, slot) =>
-    view.counters
-      .filter((pump) => pump.direction === direction)
-      .reduce((total, pump) => total + (pump.values[slot] ?? 0), 0);
+/** One slot summed over the pumps of a direction. */
+export function sumOf(
+  view: Pick<PacketView, 'counters'>,
+  direction: counters.Direction,
+  slot: number,
+): number {
+  let sum = 0;
+  for (const pump of view.counters) {
+    if (pump.direction === direction) sum += pump.values[slot] ?? 0;
+  }
+  return sum;
 }
 
 function perDirection(sum: Sum, slot: number): Sample[] {
@@ -112,7 +118,7 @@ function icmp(sum: Sum): ReadMetric[] {
 
 /** What carrying them costs: system calls, and how many packets share one. */
 export function effortMetrics(view: PacketView): ReadMetric[] {
-  const sum = sumOf(view);
+  const sum: Sum = (direction, slot) => sumOf(view, direction, slot);
   return [
     histogram(
       'weft_batch_packets',

@@ -1,7 +1,8 @@
 /** A node that only says what it was told: the API's view without a packet path. */
 
-import type { ApiView, PeerView, PumpView } from '../../src/api/view.ts';
+import type { ApiView, PeerView } from '../../src/api/view.ts';
 import { BLOCK_SLOTS } from '../../src/dataplane/counters.ts';
+import type { PumpView } from '../../src/observe/node-metrics.ts';
 
 export function pump(direction: 'tx' | 'rx', rest: Partial<PumpView> = {}): PumpView {
   return {

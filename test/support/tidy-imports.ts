@@ -61,8 +61,9 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   },
   api: {
     may: [
-      ...['dataplane/counters', 'observe/drop-advice', 'observe/metrics', 'observe/node-metrics'],
-      ...['dataplane/tap/reader', 'watch', 'wire/address', 'assert', 'api'],
+      ...['observe/drop-advice', 'observe/http', 'observe/metrics'],
+      ...['observe/node-metrics', 'observe/packet-metrics', 'observe/peer-metrics'],
+      ...['dataplane/counters', 'dataplane/tap/reader', 'watch', 'wire/address', 'assert', 'api'],
     ],
     packages: ['zod'],
   },

@@ -1,5 +1,6 @@
 import * as counters from '../../dataplane/counters.ts';
 import { DROP_REASONS } from '../../observe/drop-advice.ts';
+import { sumOf } from '../../observe/packet-metrics.ts';
 import type { HistorySample } from '../schema.ts';
 import type { ApiView } from '../view.ts';
 
@@ -13,15 +14,6 @@ export interface DropCount {
   readonly meaning: string;
   readonly advice: string;
   readonly packets: number;
-}
-
-/** One slot summed over the workers of a direction. */
-export function sumOf(view: CountersView, direction: 'tx' | 'rx', slot: number): number {
-  let sum = 0;
-  for (const pump of view.counters) {
-    if (pump.direction === direction) sum += pump.values[slot] ?? 0;
-  }
-  return sum;
 }
 
 /** Every reason there is with its count, in the order of docs/metrics.md. */

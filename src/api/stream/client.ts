@@ -1,5 +1,14 @@
 import { get, type IncomingMessage } from 'node:http';
-import { ApiError, explain, parse, readAll, refusedBy } from '../client.ts';
+import {
+  ApiError,
+  explain,
+  noAnswerWithin,
+  otherShape,
+  parse,
+  readAll,
+  refusedBy,
+  withParameters,
+} from '../client.ts';
 import { STREAMS, type StreamName } from './paths.ts';
 import { type MonitorLine, MonitorLine as MonitorLineSchema } from './schema.ts';
 
@@ -18,15 +27,12 @@ export async function openStream(
   name: StreamName,
   parameters: Readonly<Record<string, string | undefined>>,
 ): Promise<IncomingMessage> {
-  const given = Object.entries(parameters).filter(([, value]) => value !== undefined);
-  const search = new URLSearchParams(given as [string, string][]).toString();
-  const path = `${STREAMS[name].path}${search === '' ? '' : `?${search}`}`;
+  const path = withParameters(STREAMS[name].path, parameters);
   const response = await new Promise<IncomingMessage>((resolve, reject) => {
     // A connection of its own: one that is kept may be to a weft that has ended.
     const request = get({ socketPath, path, agent: false }, resolve);
     const late = setTimeout(() => {
-      const message = `${socketPath} gave no answer within ${HEAD_DEADLINE_MS / 1000} s`;
-      request.destroy(new ApiError('broken', message, 'weft hangs: see its log and /healthz'));
+      request.destroy(noAnswerWithin(HEAD_DEADLINE_MS, socketPath));
     }, HEAD_DEADLINE_MS);
     request.once('response', () => clearTimeout(late));
     request.once('error', (error) => {
@@ -67,7 +73,4 @@ function readLine(line: string): MonitorLine {
   throw broken(checked.error.issues.map(({ path }) => path.join('.')).join(', '));
 }
 
-function broken(what: string): ApiError {
-  const cure = 'weft and this command are of different versions: update one of them';
-  return new ApiError('broken', `${STREAMS.monitor.path} answers in another shape: ${what}`, cure);
-}
+const broken = (what: string): ApiError => otherShape(STREAMS.monitor.path, what);
