@@ -7,7 +7,7 @@ import { type LeaseKeeperStatus, type LeaseRegistry, NO_LEASE_STATUS } from '../
 import type { LeaseSource, SourceStatus } from '../lease/source.ts';
 import type { WatcherCounts } from '../lease/watcher.ts';
 import { CommandError, commandRunner } from '../linux/command.ts';
-import type { Route } from '../linux/route.ts';
+import { lookUpRoute, type Route } from '../linux/route.ts';
 import type { Logger } from '../log.ts';
 import { formatPrefix4 } from '../wire/address.ts';
 import type { BackendMaker, BackendStatus } from './backend/backend.ts';
@@ -20,7 +20,7 @@ import { awaitNetworkConfig, createRegistry, createSource } from './lease-source
 import { Member } from './member.ts';
 import { parseSubnetFile, type SubnetFile } from './node/subnet-file.ts';
 import { type UplinkWatch, watchUplink } from './node/uplink-watch.ts';
-import { type Observed, type OwnView, routeTo } from './observed.ts';
+import type { Observed, OwnView } from './observed.ts';
 import { NO_COUNTS, NO_STATUS, type Peers } from './peers.ts';
 import { Readiness } from './readiness.ts';
 import { createForDataplane, LeaseOnly, Udp } from './udp/backend.ts';
@@ -308,7 +308,7 @@ export class Agent implements Observed {
   }
 
   route(destination: string): Promise<Route | undefined> {
-    return routeTo(this.run, destination);
+    return lookUpRoute(this.run, destination);
   }
 }
 

@@ -3,7 +3,7 @@ import { type AdmissionRules, reachableByUdp } from '../lease/admission.ts';
 import type { LeaseSource, SourceStatus } from '../lease/source.ts';
 import type { WatcherCounts } from '../lease/watcher.ts';
 import { commandRunner } from '../linux/command.ts';
-import type { Route } from '../linux/route.ts';
+import { lookUpRoute, type Route } from '../linux/route.ts';
 import type { Logger } from '../log.ts';
 import { live, settledWithin } from './ending.ts';
 import { endsForwarding, Fault } from './fault.ts';
@@ -12,8 +12,8 @@ import { LeaseGuard } from './node/lease-guard.ts';
 import * as settings from './node/settings.ts';
 import { Settler } from './node/settler.ts';
 import { type UplinkWatch, watchUplink } from './node/uplink-watch.ts';
-import { type OwnView, routeTo } from './observed.ts';
-import { NO_COUNTS, NO_STATUS, type Peers, watchPeers } from './peers.ts';
+import type { OwnView } from './observed.ts';
+import { NO_COUNTS, NO_STATUS, type Peers, tellReady, watchPeers } from './peers.ts';
 import { Readiness } from './readiness.ts';
 import type { TunnelDevice } from './udp/device.ts';
 import { Forwarder } from './udp/forwarder.ts';
@@ -136,9 +136,7 @@ export class Dataplane {
   }
 
   private published(): void {
-    if (!this.readiness.clear('leases')) return;
-    const { peers } = this.leaseCounts();
-    this.log.info({ peers }, `ready: ${peers} peer${peers === 1 ? '' : 's'}`);
+    tellReady(this.readiness, this.log, this.leaseCounts());
   }
 
   private async stop(): Promise<void> {
@@ -172,9 +170,8 @@ export class Dataplane {
     return { network, subnet, publicAddress, origin, sinceSeconds, ...never };
   }
 
-  /** The kernel's route to an address; undefined where it has none. */
   route(destination: string): Promise<Route | undefined> {
-    return routeTo(this.run, destination);
+    return lookUpRoute(this.run, destination);
   }
 
   notReady(): string[] {

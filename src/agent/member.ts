@@ -13,7 +13,7 @@ import { type Firewall, startFirewall } from './firewall/firewall.ts';
 import { Blackhole } from './node/blackhole.ts';
 import { Settler } from './node/settler.ts';
 import { formatSubnetFile, writeSubnetFile } from './node/subnet-writer.ts';
-import { type Peers, watchPeers } from './peers.ts';
+import { type Peers, tellReady, watchPeers } from './peers.ts';
 import type { Readiness } from './readiness.ts';
 import type { Uplink } from './uplink.ts';
 
@@ -283,9 +283,7 @@ export class Member {
       changed: (peers, changes) => {
         if (backend.changePeers !== undefined) backend.changePeers(peers, changes);
         else backend.setPeers(peers.leases());
-        if (!readiness.clear('leases')) return;
-        const { peers: count } = peers.counts();
-        log.info({ peers: count }, `ready: ${count} peer${count === 1 ? '' : 's'}`);
+        tellReady(readiness, log, peers.counts());
       },
     });
   }

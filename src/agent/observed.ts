@@ -1,7 +1,6 @@
 import type { SourceStatus } from '../lease/source.ts';
 import type { WatcherCounts } from '../lease/watcher.ts';
-import { CommandError, type Run } from '../linux/command.ts';
-import { lookUpRoute, type Route } from '../linux/route.ts';
+import type { Route } from '../linux/route.ts';
 import type { Prefix4 } from '../wire/address.ts';
 import type { Peers } from './peers.ts';
 import type { Forwarder } from './udp/forwarder.ts';
@@ -32,13 +31,6 @@ export interface Observed {
   notReady(): string[];
   leaseCounts(): WatcherCounts;
   leaseStatus(): SourceStatus;
+  /** The kernel's route to an address; undefined where it has none. */
   route(destination: string): Promise<Route | undefined>;
-}
-
-/** The kernel's route to an address; undefined where it has none. */
-export function routeTo(run: Run, destination: string): Promise<Route | undefined> {
-  return lookUpRoute(run, destination).catch((error: unknown) => {
-    if (error instanceof CommandError && /unreachable/i.test(error.stderr)) return undefined;
-    throw error;
-  });
 }

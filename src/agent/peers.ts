@@ -9,6 +9,7 @@ import {
   type WatcherCounts,
 } from '../lease/watcher.ts';
 import type { Logger } from '../log.ts';
+import type { Readiness } from './readiness.ts';
 
 /** A burst of events becomes one change; two milliseconds are below what anybody can notice. */
 const LEAST_PAUSE_MS = 2;
@@ -62,6 +63,16 @@ export const NO_STATUS: SourceStatus = {
   resyncs: 0,
   failures: 0,
 };
+
+/** The first list is in force: says so, once. */
+export function tellReady(
+  readiness: Pick<Readiness, 'clear'>,
+  log: Pick<Logger, 'info'>,
+  { peers }: Pick<WatcherCounts, 'peers'>,
+): void {
+  if (!readiness.clear('leases')) return;
+  log.info({ peers }, `ready: ${peers} peer${peers === 1 ? '' : 's'}`);
+}
 
 export function watchPeers(options: PeersOptions): Peers {
   const follower = new Follower(options);

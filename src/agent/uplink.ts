@@ -142,8 +142,7 @@ async function byRouteTo(
   target: string,
   tried: string[],
 ): Promise<Pick | undefined> {
-  // `ip route get` fails where there is no route at all, which is an answer here.
-  const route = await lookUpRoute(run, target).catch(() => undefined);
+  const route = await lookUpRoute(run, target);
   const link = links.find((candidate) => candidate.name === route?.device);
   const address = route?.source ?? (link && usableAddresses(link)[0]?.local);
   if (link !== undefined && address !== undefined) {

@@ -71,16 +71,15 @@ export async function listLinks(run: Run): Promise<Link[]> {
   return rows.filter((row) => row.ifname !== undefined).map(readLink);
 }
 
-/** The link of that name, or undefined; a missing link is an answer, not a failure. */
+/**
+ * The link of that name, or undefined; a missing link is an answer, not a failure. Asks for that
+ * one alone: a node may have a link a pod.
+ */
 export async function findLink(run: Run, name: string): Promise<Link | undefined> {
-  return (await listLinks(run)).find((link) => link.name === name);
-}
-
-/** The same as `findLink`, asking for that one alone: cheaper on a node with many pods. */
-export async function showLink(run: Run, name: string): Promise<Link | undefined> {
   try {
     const rows = await ipJson<LinkRow>(run, ['-details', 'address', 'show', 'dev', name]);
-    return rows.filter((row) => row.ifname !== undefined).map(readLink)[0];
+    // Another link may have the name as an altname.
+    return rows.filter((row) => row.ifname === name).map(readLink)[0];
   } catch (error) {
     if (isNoDevice(error)) return undefined;
     throw error;

@@ -1,4 +1,4 @@
-import { ipJson, isNoDevice, type Run } from './command.ts';
+import { CommandError, ipJson, isNoDevice, type Run } from './command.ts';
 
 /** One IPv4 route of the main table, in the words of `ip route`. */
 export interface Route {
@@ -63,10 +63,20 @@ export async function listRoutesOf(run: Run, device: string, scope = 'all'): Pro
   }
 }
 
-/** The route that a packet to that address takes now; undefined where there is none. */
+/**
+ * The route that a packet to that address takes now; undefined where the kernel has none, or one
+ * that leads nowhere.
+ */
 export async function lookUpRoute(run: Run, address: string): Promise<Route | undefined> {
-  const rows = await ipJson<RouteRow>(run, ['-4', '-details', 'route', 'get', address]);
-  return rows.map(readRoute)[0];
+  try {
+    const rows = await ipJson<RouteRow>(run, ['-4', '-details', 'route', 'get', address]);
+    return rows.map(readRoute)[0];
+  } catch (error) {
+    // ENETUNREACH for no route; EINVAL, EHOSTUNREACH and EACCES for a blackhole and its like.
+    if (error instanceof CommandError && /^RTNETLINK answers: /.test(error.stderr))
+      return undefined;
+    throw error;
+  }
 }
 
 /**

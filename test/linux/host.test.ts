@@ -84,6 +84,17 @@ describe('links and routes', () => {
     assert.match(text, /proto boot scope global/);
   });
 
+  test('to have no route, or one that leads nowhere, is an answer', async () => {
+    space.ip('link set lo up\n');
+    const types = ['blackhole', 'unreachable', 'prohibit', 'throw'];
+    for (const [index, type] of types.entries()) space.ip(`route add ${type} 10.${index}.0.0/16\n`);
+    for (const address of ['10.0.0.1', '10.1.0.1', '10.2.0.1', '10.3.0.1', '10.4.0.1']) {
+      assert.equal(await route.lookUpRoute(space.run, address), undefined, address);
+    }
+    const found = await route.lookUpRoute(space.run, '127.0.0.1');
+    assert.equal(found?.device, 'lo');
+  });
+
   test('routes are described as one would type them', async () => {
     space.ip(`link set lo up
 route add blackhole 10.1.0.0/16 metric 7

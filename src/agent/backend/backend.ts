@@ -3,10 +3,10 @@ import type { BackendConfig } from '../../lease/network.ts';
 import type { PeerRow } from '../../lease/watcher.ts';
 import { isBatchWord } from '../../linux/batch.ts';
 import type { Run } from '../../linux/command.ts';
-import { mayConfigureNetwork } from '../../linux/statistics.ts';
 import type { Logger } from '../../log.ts';
 import type { Prefix4 } from '../../wire/address.ts';
 import { Fault } from '../fault.ts';
+import { requireNetworkAdmin } from '../node/settings.ts';
 import type { Peers } from '../peers.ts';
 import type { Readiness } from '../readiness.ts';
 import type { Uplink } from '../uplink.ts';
@@ -145,13 +145,7 @@ export function findMaker(
 
 /** What every backend of the kernel's needs of the host. */
 function requireUse({ name }: Uplink): void {
-  if (!mayConfigureNetwork()) {
-    throw new Fault(
-      'environment',
-      'weft may not configure the network: run it as root or give it CAP_NET_ADMIN ' +
-        '(systemd: AmbientCapabilities=CAP_NET_ADMIN)',
-    );
-  }
+  requireNetworkAdmin();
   if (isBatchWord(name)) return;
   throw new Fault(
     'environment',

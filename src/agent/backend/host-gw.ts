@@ -1,6 +1,6 @@
 import type { Lease } from '../../lease/lease.ts';
 import type { Run } from '../../linux/command.ts';
-import { showLink } from '../../linux/link.ts';
+import { findLink } from '../../linux/link.ts';
 import { listRoutesOf } from '../../linux/route.ts';
 import { formatAddress4 } from '../../wire/address.ts';
 import { Fault } from '../fault.ts';
@@ -47,7 +47,7 @@ class HostGateway implements Datapath {
 
   /** Without the uplink no route stands; that is one trouble, and not one a peer. */
   async ensure({ uplink: { name } }: Site): Promise<readonly string[]> {
-    const link = await showLink(this.run, name);
+    const link = await findLink(this.run, name);
     if (link === undefined) throw new Fault('environment', `uplink ${name} is gone`);
     if (link.up) return [];
     throw new Fault('environment', `uplink ${name} is down: ip link set ${name} up`);

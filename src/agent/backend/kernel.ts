@@ -1,5 +1,5 @@
 import type { Lease } from '../../lease/lease.ts';
-import { showLink } from '../../linux/link.ts';
+import { findLink } from '../../linux/link.ts';
 import { type Monitor, startMonitor } from '../../linux/monitor.ts';
 import { listRoutesWithin, type Route } from '../../linux/route.ts';
 import { formatPrefix4 } from '../../wire/address.ts';
@@ -114,7 +114,7 @@ export class KernelBackend implements Backend, Driver<KernelSight> {
     if (own === undefined) return;
     const { tunnel } = this.datapath;
     // Without the device its entries are gone; routes by the uplink may be there.
-    const there = tunnel === undefined || (await showLink(context.run, tunnel)) !== undefined;
+    const there = tunnel === undefined || (await findLink(context.run, tunnel)) !== undefined;
     if (there) await this.reconciler.clear();
     await routes.removePeerRoutes(context.run, own, this.uplink.name);
     await this.datapath.close(own);

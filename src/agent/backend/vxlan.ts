@@ -1,6 +1,6 @@
 import type { Lease } from '../../lease/lease.ts';
 import type { Run } from '../../linux/command.ts';
-import { showLink } from '../../linux/link.ts';
+import { findLink } from '../../linux/link.ts';
 import { listForwarding, listNeighbours } from '../../linux/neighbour.ts';
 import { listRoutesOf } from '../../linux/route.ts';
 import { formatAddress4, formatPrefix4 } from '../../wire/address.ts';
@@ -85,7 +85,7 @@ class Vxlan implements Datapath {
       this.options.directRouting ? listRoutesOf(run, uplink.name) : [],
       listNeighbours(run, tunnel),
       listForwarding(run, tunnel),
-      showLink(run, tunnel),
+      findLink(run, tunnel),
     ]);
     const entries = [
       ...readNeighbours(neighbours, own),

@@ -2,6 +2,7 @@ import { createSocket } from 'node:dgram';
 import { readFile } from 'node:fs/promises';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Config } from '../../config.ts';
+import { mayConfigureNetwork } from '../../linux/statistics.ts';
 import type { Logger } from '../../log.ts';
 import { formatAddress4, formatPrefix4 } from '../../wire/address.ts';
 import { Fault } from '../fault.ts';
@@ -76,6 +77,16 @@ export async function requireSameNode(
   throw new Fault(
     'dataplane',
     `${config.subnetFile} now says ${is}, weft runs with ${was}; started again, weft takes it over`,
+  );
+}
+
+/** @throws Fault if the process may not make devices and routes */
+export function requireNetworkAdmin(): void {
+  if (mayConfigureNetwork()) return;
+  throw new Fault(
+    'environment',
+    'weft may not configure the network: run it as root or give it CAP_NET_ADMIN ' +
+      '(systemd: AmbientCapabilities=CAP_NET_ADMIN)',
   );
 }
 

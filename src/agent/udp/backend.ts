@@ -1,14 +1,13 @@
 import { z } from 'zod';
 import type { Config } from '../../config.ts';
 import { reachableByUdp } from '../../lease/admission.ts';
-import { foldKeys, spellings } from '../../lease/go-json.ts';
 import type { Lease } from '../../lease/lease.ts';
 import type { PeerRow } from '../../lease/watcher.ts';
 import { formatPrefix4 } from '../../wire/address.ts';
 import type { Backend, BackendContext, BackendStatus, OwnLease } from '../backend/backend.ts';
 import { removeLeftovers } from '../backend/leftovers.ts';
+import { readBackendOptions } from '../backend/options.ts';
 import { removePeerRoutes } from '../backend/routes.ts';
-import { Fault } from '../fault.ts';
 import { chooseMtu, ENCAPSULATION_BYTES } from '../node/settings.ts';
 import type { Peers } from '../peers.ts';
 import type { Uplink } from '../uplink.ts';
@@ -19,14 +18,10 @@ import type { Forwarder, Way } from './forwarder.ts';
 export const DEFAULT_PORT = 8285;
 
 const OPTIONS = z.object({ Port: z.int().min(1).max(65_535).nullish() });
-const MEMBERS = spellings(['Port']);
 
 /** @throws Fault that names what is wrong with `Backend` of the network config */
 export function readPort(options: BackendContext['options']): number {
-  const checked = OPTIONS.safeParse(foldKeys(options, MEMBERS));
-  if (checked.success) return checked.data.Port ?? DEFAULT_PORT;
-  const faults = checked.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`);
-  throw new Fault('configuration', `Backend udp of the network config: ${faults.join('; ')}`);
+  return readBackendOptions('udp', OPTIONS, options).Port ?? DEFAULT_PORT;
 }
 
 const ATTRIBUTES = { backendType: '' } as const;

@@ -2,10 +2,10 @@ import { existsSync } from 'node:fs';
 import type { Run } from '../../linux/command.ts';
 import * as link from '../../linux/link.ts';
 import * as route from '../../linux/route.ts';
-import { mayConfigureNetwork } from '../../linux/statistics.ts';
 import { writeSysctl } from '../../linux/sysctl.ts';
 import { formatAddress4, formatPrefix4, type Prefix4 } from '../../wire/address.ts';
 import { Fault } from '../fault.ts';
+import { requireNetworkAdmin } from '../node/settings.ts';
 
 /** The tunnel's end on this host. */
 export interface TunnelDevice {
@@ -39,7 +39,8 @@ export async function createDevice(
   run: Run,
   device: TunnelDevice,
 ): Promise<{ index: number; unset: readonly string[] }> {
-  requirePowers();
+  requireNetworkAdmin();
+  requireTunDriver();
   await refuseForeignRoute(run, device);
   const present = await link.findLink(run, device.name);
   if (present === undefined) await link.createTun(run, device.name);
@@ -54,21 +55,13 @@ export async function createDevice(
   return { index: created.index, unset };
 }
 
-function requirePowers(): void {
-  if (!mayConfigureNetwork()) {
-    throw new Fault(
-      'environment',
-      'weft may not configure the network: run it as root or give it CAP_NET_ADMIN ' +
-        '(systemd: AmbientCapabilities=CAP_NET_ADMIN)',
-    );
-  }
-  if (!existsSync('/dev/net/tun')) {
-    throw new Fault(
-      'environment',
-      'no /dev/net/tun here: modprobe tun, and in a container add the device ' +
-        '(docker run --device /dev/net/tun)',
-    );
-  }
+function requireTunDriver(): void {
+  if (existsSync('/dev/net/tun')) return;
+  throw new Fault(
+    'environment',
+    'no /dev/net/tun here: modprobe tun, and in a container add the device ' +
+      '(docker run --device /dev/net/tun)',
+  );
 }
 
 async function requireLink(run: Run, name: string): Promise<link.Link> {

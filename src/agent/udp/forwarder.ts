@@ -1,6 +1,5 @@
 import { availableParallelism } from 'node:os';
 import type { Config } from '../../config.ts';
-
 import type { PeerTraffic } from '../../dataplane/accounts.ts';
 import { FEATURES } from '../../dataplane/messages.ts';
 import { addUp, type Pool, type PumpStatus, startPool } from '../../dataplane/pool.ts';
@@ -20,7 +19,6 @@ import type { Readiness } from '../readiness.ts';
 import type { Uplink } from '../uplink.ts';
 import { createDevice, removeDevice, type TunnelDevice } from './device.ts';
 import { PeerTable } from './peer-table.ts';
-
 import { Revival } from './revival.ts';
 import { startUpkeep, type Upkeep } from './upkeep.ts';
 

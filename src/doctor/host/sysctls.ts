@@ -34,7 +34,7 @@ async function reversePaths(subject: Subject): Promise<Finding[]> {
     ] as const;
     for (const [expected, address] of ways) {
       if (expected === undefined || address === undefined || !strict.includes(expected)) continue;
-      const back = (await lookUpRoute(subject.run, address).catch(() => undefined))?.device;
+      const back = (await lookUpRoute(subject.run, address))?.device;
       if (back !== expected) faults.push(strictFault(expected, address, back));
     }
   }

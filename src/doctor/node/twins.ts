@@ -1,4 +1,3 @@
-import { CommandError } from '../../linux/command.ts';
 import { listLinks } from '../../linux/link.ts';
 import { listNeighbours } from '../../linux/neighbour.ts';
 import { lookUpRoute } from '../../linux/route.ts';
@@ -59,13 +58,8 @@ async function foreignAddress(run: Subject['run'], address?: string): Promise<Fi
 
 /** The link that an address is on; undefined for one behind a router, or nowhere. */
 async function linkTo(run: Subject['run'], address: string): Promise<string | undefined> {
-  try {
-    const route = await lookUpRoute(run, address);
-    return route?.gateway === undefined ? route?.device : undefined;
-  } catch (error) {
-    if (error instanceof CommandError) return undefined;
-    throw error;
-  }
+  const route = await lookUpRoute(run, address);
+  return route?.gateway === undefined ? route?.device : undefined;
 }
 
 function twin(what: string, address: string): Finding {

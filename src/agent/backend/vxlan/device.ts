@@ -24,7 +24,7 @@ export async function chooseMacAddress(
   name: string,
   published: string | undefined,
 ): Promise<string> {
-  const found = await links.showLink(run, name);
+  const found = await links.findLink(run, name);
   if (found !== undefined) requireVxlan(found);
   return parseMacAddress(found?.macAddress ?? '') ?? published ?? randomMacAddress();
 }
@@ -49,7 +49,7 @@ export async function ensureDevice(
   macAddress: string,
 ): Promise<string[]> {
   const { name, mtu, details } = wish;
-  const found = await links.showLink(run, name);
+  const found = await links.findLink(run, name);
   if (found !== undefined) requireVxlan(found);
   const differences = found === undefined ? [] : vxlanDifferences(found.vxlan!, details);
   if (found === undefined || differences.length > 0) {
@@ -109,7 +109,7 @@ export async function ensureAddress(
   own: OwnLease,
   macAddress: string,
 ): Promise<string[]> {
-  const found = await links.showLink(run, name);
+  const found = await links.findLink(run, name);
   if (found === undefined) throw new Fault('environment', `${name} vanished while it was set up`);
   const repairs: string[] = [];
   const wanted = `${formatAddress4(own.subnet.network)}/32`;
@@ -123,7 +123,7 @@ export async function ensureAddress(
   }
   if (found.up) return repairs;
   await links.setLinkUp(run, name);
-  const now = await links.showLink(run, name);
+  const now = await links.findLink(run, name);
   if (now?.macAddress !== macAddress) await setMacAddress(run, name, macAddress);
   repairs.push(`${name} (was down)`);
   return repairs;
@@ -139,7 +139,7 @@ function addressesInside({ addresses }: links.Link, { network }: OwnLease): stri
 
 /** Takes the lease's address off and sets the device down, so that nothing passes it. */
 export async function closeDevice(run: Run, name: string, own: OwnLease): Promise<void> {
-  const found = await links.showLink(run, name);
+  const found = await links.findLink(run, name);
   if (found === undefined) return;
   await run(['ip', 'link', 'set', 'dev', name, 'down']);
   for (const address of addressesInside(found, own)) {

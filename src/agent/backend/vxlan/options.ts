@@ -1,8 +1,9 @@
 import { z } from 'zod';
-import { foldKeys, spellings } from '../../../lease/go-json.ts';
+import type { BackendConfig } from '../../../lease/network.ts';
 import type { Logger } from '../../../log.ts';
 import { Fault } from '../../fault.ts';
 import type { Uplink } from '../../uplink.ts';
+import { readBackendOptions } from '../options.ts';
 
 /** Outer Ethernet, IPv4, UDP and VXLAN headers (RFC 7348 §5): 14 + 20 + 8 + 8. */
 const ENCAPSULATION_BYTES = 50;
@@ -37,19 +38,13 @@ const FIELDS = z.object({
   DirectRouting: z.boolean().nullish(),
 });
 
-const MEMBERS = spellings(Object.keys(FIELDS.shape));
-
-/**
- * Reads the members of Backend; names in any case, unknown ones ignored, as flannel does.
- * @throws Fault that names every fault
- */
-export function readVxlanOptions(given: Readonly<Record<string, unknown>>): VxlanOptions {
-  const checked = FIELDS.safeParse(foldKeys(given, MEMBERS));
-  if (!checked.success) {
-    const faults = checked.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`);
-    throw new Fault('configuration', `Backend of the network config: ${faults.join('; ')}`);
-  }
-  const { VNI, Port, MTU, GBP, Learning, DirectRouting } = checked.data;
+/** @throws Fault that names every fault */
+export function readVxlanOptions(given: BackendConfig['options']): VxlanOptions {
+  const { VNI, Port, MTU, GBP, Learning, DirectRouting } = readBackendOptions(
+    'vxlan',
+    FIELDS,
+    given,
+  );
   return {
     vni: VNI ?? 1,
     port: Port || DEFAULT_PORT,
