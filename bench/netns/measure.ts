@@ -15,14 +15,13 @@ export interface Row {
   readonly better: 'more' | 'less';
 }
 
-const more = (key: string, label: string, unit: string, digits: number): Row => ({
-  ...{ key, label, unit, digits },
-  better: 'more',
-});
-const less = (key: string, label: string, unit: string, digits: number): Row => ({
-  ...{ key, label, unit, digits },
-  better: 'less',
-});
+const row =
+  (better: Row['better']) =>
+  (key: string, label: string, unit: string, digits: number): Row => ({
+    ...{ key, label, unit, digits, better },
+  });
+const more = row('more');
+const less = row('less');
 
 export const ROWS: readonly Row[] = [
   more('tcp1', 'TCP, 1 flow', 'Gb/s', 2),

@@ -1,6 +1,7 @@
 import { Command, Option } from 'commander';
 import { FLANNEL_FLAGS, type FlannelFlag } from '../config/flannel-flags.ts';
 import { print } from './format/print.ts';
+import { type Column, renderTable } from './format/table.ts';
 
 const FORMATS = ['table', 'json', 'markdown'] as const;
 type Format = (typeof FORMATS)[number];
@@ -33,19 +34,13 @@ function toJson({ name, takesValue, fallback, treatment, note }: FlannelFlag): o
 }
 
 function asTable(): string {
-  const rows = [
-    ['FLAG', 'FLANNEL DEFAULT', 'WEFT', 'NOTE'],
-    ...FLANNEL_FLAGS.map((flag) => [
-      `--${flag.name}`,
-      flag.fallback || '-',
-      flag.treatment,
-      flag.note,
-    ]),
+  const columns: Column<FlannelFlag>[] = [
+    { head: 'FLAG', cell: ({ name }) => `--${name}` },
+    { head: 'FLANNEL DEFAULT', cell: ({ fallback }) => fallback || '-' },
+    { head: 'WEFT', cell: ({ treatment }) => treatment },
+    { head: 'NOTE', cell: ({ note }) => note },
   ];
-  const widths = [0, 1, 2].map((column) => Math.max(...rows.map((row) => row[column]!.length)));
-  const line = (row: readonly string[]) =>
-    row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ');
-  return rows.map((row) => `${line(row).trimEnd()}\n`).join('');
+  return `${renderTable(columns, FLANNEL_FLAGS, (_, text) => text).join('\n')}\n`;
 }
 
 const PAGE_HEAD = `# flanneld's flags in weft

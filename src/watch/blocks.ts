@@ -1,10 +1,9 @@
 /** Cuts a stream of pcapng into whole blocks again, and reads what a summary needs of them. */
-import { ENHANCED_PACKET, INTERFACE_STATISTICS } from './pcapng.ts';
+import { ENHANCED_PACKET, INTERFACE_STATISTICS, ISB_IFDROP, OPT_END, padded } from './pcapng.ts';
 
 /** A block that claims more is none: a packet has 64 KiB, a comment has as much. */
 const MOST_BLOCK_BYTES = 1024 * 1024;
 const LEAST_BLOCK_BYTES = 12;
-const ISB_IFDROP = 5;
 
 export class BrokenStream extends Error {
   override readonly name = 'BrokenStream';
@@ -68,11 +67,11 @@ function readOption(block: DataView, at: number, wanted: number): number | undef
   for (let next = at; next + 4 <= block.byteLength - 4; ) {
     const code = block.getUint16(next, true);
     const length = block.getUint16(next + 2, true);
-    if (code === 0) return undefined;
+    if (code === OPT_END) return undefined;
     if (code === wanted && length === 8 && next + 12 <= block.byteLength) {
       return block.getUint32(next + 4, true) + block.getUint32(next + 8, true) * 2 ** 32;
     }
-    next += 4 + ((length + 3) & ~3);
+    next += 4 + padded(length);
   }
   return undefined;
 }

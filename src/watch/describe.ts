@@ -24,13 +24,15 @@ export interface DropReason {
   readonly meaning: string;
 }
 
-const NAMES: Readonly<Record<number, string>> = {
-  [ipv4.PROTOCOL_ICMP]: 'icmp',
-  [ipv4.PROTOCOL_TCP]: 'tcp',
-  [ipv4.PROTOCOL_UDP]: 'udp',
-  [ipv4.PROTOCOL_GRE]: 'gre',
-  [ipv4.PROTOCOL_SCTP]: 'sctp',
+/** The protocols that have a name here, by IANA's numbers; all others are shown by theirs. */
+export const PROTOCOLS: Readonly<Record<string, number>> = {
+  icmp: ipv4.PROTOCOL_ICMP,
+  tcp: ipv4.PROTOCOL_TCP,
+  udp: ipv4.PROTOCOL_UDP,
+  gre: ipv4.PROTOCOL_GRE,
+  sctp: ipv4.PROTOCOL_SCTP,
 };
+const NAMES = new Map(Object.entries(PROTOCOLS).map(([name, number]) => [number, name]));
 
 const UNREADABLE = {
   protocol: null,
@@ -53,7 +55,7 @@ export function describePacket(bytes: Uint8Array): Description {
   const number = ipv4.protocol(bytes, 0);
   const ports = readPorts(bytes);
   return {
-    protocol: NAMES[number] ?? `${number}`,
+    protocol: NAMES.get(number) ?? `${number}`,
     source: formatAddress4(ipv4.source(bytes, 0)),
     destination: formatAddress4(ipv4.destination(bytes, 0)),
     sourcePort: ports?.[0] ?? null,

@@ -12,7 +12,7 @@ import {
   parsePrefix4,
 } from '../wire/address.ts';
 import * as ipv4 from '../wire/ipv4.ts';
-import { readPorts } from './describe.ts';
+import { PROTOCOLS, readPorts } from './describe.ts';
 
 /** All of it must hold; what is empty or undefined holds for any packet. */
 export interface PacketFilter {
@@ -37,15 +37,6 @@ export const ANY_PACKET: PacketFilter = {
   protocol: undefined,
   peer: undefined,
   dropsOnly: false,
-};
-
-/** IANA's numbers of the names that a filter knows. */
-export const PROTOCOLS: Readonly<Record<string, number>> = {
-  icmp: ipv4.PROTOCOL_ICMP,
-  tcp: ipv4.PROTOCOL_TCP,
-  udp: ipv4.PROTOCOL_UDP,
-  gre: ipv4.PROTOCOL_GRE,
-  sctp: ipv4.PROTOCOL_SCTP,
 };
 
 export const FILTER_WORDS =

@@ -58,7 +58,7 @@ const FRAME_BYTES = 12;
 const MOST_TEXT_BYTES = 65_528;
 
 /** Option codes; those from 2 on mean something else in each block. */
-const OPT_END = 0;
+export const OPT_END = 0;
 const OPT_COMMENT = 1;
 const SHB_HARDWARE = 2;
 const SHB_OS = 3;
@@ -72,7 +72,7 @@ const EPB_DROPCOUNT = 4;
 const ISB_STARTTIME = 2;
 const ISB_ENDTIME = 3;
 const ISB_IFRECV = 4;
-const ISB_IFDROP = 5;
+export const ISB_IFDROP = 5;
 /** The direction bits of epb_flags. */
 const INBOUND = 1;
 const OUTBOUND = 2;
@@ -162,7 +162,8 @@ function block(type: number, fixed: Uint8Array, options: readonly Option[]): Uin
   return bytes;
 }
 
-const padded = (length: number): number => (length + 3) & ~3;
+/** Options begin at words. */
+export const padded = (length: number): number => (length + 3) & ~3;
 
 function text(code: number, value: string | undefined): Option[] {
   if (value === undefined || value === '') return [];

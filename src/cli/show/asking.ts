@@ -50,11 +50,7 @@ export function lookCommand(
     const command = new Command(name)
       .summary(summary)
       .description(description)
-      .addOption(
-        new Option('-o, --output <form>', 'for people or for programs')
-          .choices(['table', 'json'])
-          .default('table'),
-      )
+      .addOption(outputOption())
       .addHelpText('after', `\nExamples:\n${examples}\n\n${LOOK_EXIT_HELP}`)
       .helpOption('-h, --help', 'show this help');
     return configure(command).action(async () => {
@@ -66,6 +62,13 @@ export function lookCommand(
       end(await act(found, command));
     });
   };
+}
+
+/** What every command that looks can be asked for. */
+export function outputOption(): Option {
+  return new Option('-o, --output <form>', 'for people or for programs')
+    .choices(['table', 'json'])
+    .default('table');
 }
 
 /** The option of commands that ask a running weft. */

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { Argument, Command, Option } from 'commander';
+import { Argument, Command } from 'commander';
 import { createSource } from '../../agent/lease-source.ts';
 import { parseSubnetFile } from '../../agent/node/subnet-file.ts';
 import { describeOptions } from '../../config/describe.ts';
@@ -14,6 +14,7 @@ import { givenOf, type MakeCommand, strays, toOption } from '../arguments.ts';
 import { EXIT } from '../exit.ts';
 import { print } from '../format/print.ts';
 import { type Paint, paintFor } from '../format/terminal.ts';
+import { type Look, outputOption } from './asking.ts';
 
 const DESCRIPTION = `Reads options and environment as the long-lived command would, and the files
 they name, and tells everything that is wrong at once. Nothing is started or changed.`;
@@ -50,17 +51,13 @@ export const checkConfigCommand: MakeCommand = (environment, end) => {
     .allowUnknownOption()
     .allowExcessArguments()
     .option('--network-config [file]', "the cluster's network config too: of a file, or in etcd")
-    .addOption(
-      new Option('-o, --output <form>', 'for people or for programs')
-        .choices(['table', 'json'])
-        .default('table'),
-    )
+    .addOption(outputOption())
     .addHelpText('after', HELP)
     .helpOption('-h, --help', 'show this help');
   for (const row of rows) command.addOption(toOption(row));
   return command.action(async (daemon: Daemon) => {
     const { output, networkConfig } = command.opts<{
-      output: 'table' | 'json';
+      output: Look['output'];
       networkConfig: NetworkWish;
     }>();
     const { output: _, 'network-config': __, ...given } = givenOf(command);

@@ -113,7 +113,7 @@ async function copy(
   stream: IncomingMessage,
   sink: Sink,
   signal: AbortSignal,
-): Promise<StreamTotals & { readonly closed: boolean }> {
+): Promise<StreamTotals> {
   const cutter = new BlockCutter();
   const beganMicros = Date.now() * 1000;
   const destroy = () => stream.destroy();
