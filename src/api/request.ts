@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { parseAddress4 } from '../wire/address.ts';
+import type { Parameter } from './routes.ts';
 import type { ErrorAnswer } from './schema.ts';
 
 /** What is wrong with a request, and how to ask. */
@@ -59,12 +60,18 @@ export function sendJson(response: ServerResponse, status: number, body: unknown
     .end(text);
 }
 
+interface Asked {
+  readonly path: string;
+  readonly parameters: readonly Parameter[];
+}
+
 /** Parameters of one request; a name that the path does not know is refused. */
 export class Query {
   private readonly values: URLSearchParams;
 
-  constructor(search: string, path: string, known: readonly string[]) {
+  constructor(search: string, { path, parameters }: Asked) {
     this.values = new URLSearchParams(search);
+    const known = parameters.map(({ name }) => name);
     for (const name of this.values.keys()) {
       if (known.includes(name)) continue;
       const cure = known.length === 0 ? `${path} takes none` : `it takes ${known.join(', ')}`;

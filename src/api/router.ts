@@ -60,11 +60,7 @@ async function answer(
     throw new RequestError(404, `there is no ${path}`, `there are ${paths.join(', ')}`);
   }
   const [name, route] = found as [RouteName, (typeof ROUTES)[RouteName]];
-  const query = new Query(
-    search,
-    path,
-    [...route.parameters].map((parameter) => parameter.name),
-  );
+  const query = new Query(search, route);
   const answers: Answers = {
     status: () => answerStatus(view, recorder),
     health: () => answerHealth(view),

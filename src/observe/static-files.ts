@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { extname, join, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { Mounted } from './http.ts';
 
 /** Where the build puts the status page. */
 export const PAGE_FOLDER = fileURLToPath(new URL('../page', import.meta.url));
@@ -36,14 +37,11 @@ interface StaticFile {
   readonly tag: string;
 }
 
-/** Takes requests for files it has and says so, as `mounted` of the HTTP server does. */
-export type FileHandler = (request: IncomingMessage, response: ServerResponse) => boolean;
-
 /**
  * Serves the files of a folder, index.html as `/` and the rest below `/page/`. The folder is read
  * whole at the first request: a path of a request is looked up, and never opened.
  */
-export function serveFiles(folder: string): FileHandler {
+export function serveFiles(folder: string): Mounted {
   let files: ReadonlyMap<string, StaticFile> | undefined;
   return (request, response) => {
     const path = (request.url ?? '').split('?')[0]!;

@@ -2,7 +2,7 @@ import { createSocket } from 'node:dgram';
 import { readFile } from 'node:fs/promises';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Config } from '../../config.ts';
-import { mayConfigureNetwork } from '../../linux/statistics.ts';
+import { mayConfigureNetwork } from '../../linux/proc.ts';
 import type { Logger } from '../../log.ts';
 import { formatAddress4, formatPrefix4 } from '../../wire/address.ts';
 import { Fault } from '../fault.ts';

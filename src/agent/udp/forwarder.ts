@@ -8,7 +8,7 @@ import { tableCapacity } from '../../forwarding/compile.ts';
 import type { PeerRow } from '../../lease/watcher.ts';
 import type { Run } from '../../linux/command.ts';
 import { findLink } from '../../linux/link.ts';
-import { readTransmitDrops } from '../../linux/statistics.ts';
+import { readTransmitDrops } from '../../linux/proc.ts';
 import { readSysctl } from '../../linux/sysctl.ts';
 import type { Logger } from '../../log.ts';
 import { formatAddress4 } from '../../wire/address.ts';

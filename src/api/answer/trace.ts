@@ -5,6 +5,11 @@ import type { ApiView, DeviceView, OwnLeaseView, PeerView, RouteView } from '../
 /** Outer IPv4 and UDP headers (RFC 791, RFC 768). */
 const ENCAPSULATION_BYTES = 28;
 
+/** flannel's, where nothing is forwarded that would say another. */
+const DEFAULT_PORT = 8285;
+/** Of the leases refused: a search ends somewhere. */
+const REFUSALS_SEARCHED = 10_000;
+
 /** What the steps look at; read once, so that they agree. */
 interface Scene {
   readonly view: ApiView;
@@ -136,7 +141,7 @@ function stepLease(scene: Scene, steps: TraceStep[]): PeerView | undefined {
     steps.push(stale === '' ? fine('lease', found) : warns('lease', found, cure));
     return peer;
   }
-  const refused = view.refusals(10_000).find(({ key }) => {
+  const refused = view.refusals(REFUSALS_SEARCHED).find(({ key }) => {
     return within(key.split('&')[0]!.replace(/-(\d+)$/, '/$1'), destination);
   });
   const why =
@@ -165,7 +170,7 @@ async function stepPeer({ view, device }: Scene, peer: PeerView, steps: TraceSte
     steps.push(fails('peer', loop, `route ${address} over the underlay`));
     return;
   }
-  steps.push(fine('peer', `UDP ${address}:${underlay?.port ?? 8285}, ${text}`));
+  steps.push(fine('peer', `UDP ${address}:${underlay?.port ?? DEFAULT_PORT}, ${text}`));
   const known = Math.min(...[route.mtu, peer.pathMtu].filter((mtu) => mtu !== undefined));
   const path = Number.isFinite(known) ? known : (underlay?.mtu ?? 0);
   const room = path - ENCAPSULATION_BYTES;
@@ -179,7 +184,9 @@ async function stepPeer({ view, device }: Scene, peer: PeerView, steps: TraceSte
 
 function stepFarEnd({ view, source, lease }: Scene, peer: PeerView): TraceStep {
   const checks = `the peer must know ${lease.subnet} behind ${lease.publicAddress}`;
-  const twin = view.refusals(10_000).find(({ reason }) => reason === 'own_public_address');
+  const twin = view
+    .refusals(REFUSALS_SEARCHED)
+    .find(({ reason }) => reason === 'own_public_address');
   if (twin !== undefined) {
     const detail = `${checks}, but the lease ${twin.key} names the same PublicIP`;
     return warns('far end', detail, 'give each node its own address: --public-ip, --iface');
@@ -191,7 +198,8 @@ function stepFarEnd({ view, source, lease }: Scene, peer: PeerView): TraceStep {
   }
   const loss = `${Math.round(probe.lossRatio * 100)} % of probes lost`;
   if (probe.lossRatio >= 1) {
-    const cure = `on the peer: weft status; is UDP ${view.underlay()?.port ?? 8285} open to us?`;
+    const port = view.underlay()?.port ?? DEFAULT_PORT;
+    const cure = `on the peer: weft status; is UDP ${port} open to us?`;
     return fails('far end', `${loss}: ${checks}, and answer`, cure);
   }
   const roundTrip = probe.roundTripMs === null ? '' : `, ${probe.roundTripMs.toFixed(2)} ms`;

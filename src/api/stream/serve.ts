@@ -34,12 +34,8 @@ export function createStreams(
   let stopped = false;
 
   function open(name: StreamName, search: string, response: ServerResponse): void {
-    const { path, contentType, parameters } = STREAMS[name];
-    const query = new Query(
-      search,
-      path,
-      parameters.map((parameter) => parameter.name),
-    );
+    const { contentType } = STREAMS[name];
+    const query = new Query(search, STREAMS[name]);
     const seconds = query.whole('seconds', LIMITS.seconds) ?? DEFAULTS.seconds;
     const start = name === 'monitor' ? monitorOf(query, view) : captureOf(query, view);
     if (stopped) throw new RequestError(503, 'weft is ending', 'start it again');

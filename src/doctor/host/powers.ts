@@ -1,5 +1,5 @@
 import { closeSync, openSync } from 'node:fs';
-import { mayConfigureNetwork } from '../../linux/statistics.ts';
+import { mayConfigureNetwork } from '../../linux/proc.ts';
 import { type Check, type Finding, fine, wrong } from '../check.ts';
 
 const TUN = '/dev/net/tun';

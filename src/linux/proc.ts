@@ -1,6 +1,7 @@
+/** What /proc says of this thread's network namespace and of the process: proc(5). */
 import { readFileSync } from 'node:fs';
 
-/** Fields of proc(5), /proc/net/dev: eight of the receive side come first. */
+/** Fields of /proc/net/dev: eight of the receive side come first. */
 const TRANSMIT_DROPS = 8 + 3;
 
 /**
