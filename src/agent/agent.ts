@@ -278,6 +278,7 @@ export class Agent implements Observed {
       sinceSeconds: member.heldSinceSeconds,
       renewedSeconds: null,
       expiresSeconds: secondsLeft === null ? null : Date.now() / 1000 + secondsLeft,
+      lost: null,
     };
   }
 

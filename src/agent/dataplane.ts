@@ -167,7 +167,8 @@ export class Dataplane {
     const { publicAddress } = uplink;
     const origin = config.subnet === undefined ? config.subnetFile : '--subnet';
     const never = { renewedSeconds: null, expiresSeconds: null };
-    return { network, subnet, publicAddress, origin, sinceSeconds, ...never };
+    const lost = this.guard?.lost ?? null;
+    return { network, subnet, publicAddress, origin, sinceSeconds, ...never, lost };
   }
 
   route(destination: string): Promise<Route | undefined> {

@@ -18,6 +18,8 @@ export interface OwnView {
   readonly renewedSeconds: number | null;
   /** Null too where the lease has no end. */
   readonly expiresSeconds: number | null;
+  /** Why nothing is carried although the node goes by this lease; null while it holds it. */
+  readonly lost: string | null;
 }
 
 /** What every life of weft shows of itself while it lives, for metrics, health and the API. */

@@ -56,6 +56,7 @@ export const OwnLease = z
     sinceSeconds: seconds().describe('when this process took it up'),
     renewedSeconds: seconds().nullable().describe('last renewal, where this process renews it'),
     expiresSeconds: seconds().nullable().describe('when it ends unless renewed; null: unknown'),
+    lost: z.string().nullable().describe('why nothing is carried any more; null while held'),
   })
   .meta({ title: 'OwnLease' });
 

@@ -89,6 +89,8 @@ export interface OwnLeaseView {
   readonly sinceSeconds: number;
   readonly renewedSeconds: number | null;
   readonly expiresSeconds: number | null;
+  /** Why nothing is carried although the node goes by this lease; null while it holds it. */
+  readonly lost: string | null;
 }
 
 export interface LeaseStatusView {

@@ -151,6 +151,12 @@ describe('the trace answer', () => {
       'device fails',
       /is down/,
     ],
+    [
+      'the own lease is lost',
+      { lease: () => ({ ...apiView().lease()!, lost: 'the lease of 10.244.1.0/24 is lost' }) },
+      'own lease fails',
+      /is lost: nothing is carried/,
+    ],
     ['there is no route', { route: async () => undefined }, 'route fails', /no route there/],
     ['there is no lease', { peers: () => [] }, 'lease fails', /no lease covers/],
     [

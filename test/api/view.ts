@@ -54,6 +54,7 @@ export function apiView(rest: Partial<ApiView> = {}): ApiView {
       sinceSeconds: 1,
       renewedSeconds: null,
       expiresSeconds: null,
+      lost: null,
     }),
     pumps: () => [pump('tx'), pump('rx')],
     counters: [block('tx'), block('rx')],

@@ -32,8 +32,8 @@ export interface LeaseGuardOptions {
 export class LeaseGuard {
   private readonly options: LeaseGuardOptions;
   private wasOurs = false;
-  /** Why nothing passes; empty while it does. */
-  private lost = '';
+  /** Why nothing passes; null while it does. */
+  lost: string | null = null;
   private hearing = 0;
   private timer: NodeJS.Timeout | undefined;
 
@@ -52,7 +52,7 @@ export class LeaseGuard {
     } else if (!this.options.source.whole) {
       // A file need not list its own reader.
       this.resume('is claimed by nobody any more');
-    } else if (this.wasOurs || this.lost !== '') {
+    } else if (this.wasOurs || this.lost !== null) {
       this.lose(
         `it is gone from ${this.options.source.name}`,
         "is this node's agent running (weft agent, flanneld)?",
@@ -99,10 +99,10 @@ export class LeaseGuard {
     suspend(false);
     clearInterval(this.timer);
     readiness.clear('lease');
-    if (this.lost !== '') {
+    if (this.lost !== null) {
       log.info(`the lease of ${formatPrefix4(subnet)} ${how}: packets are carried again`);
     }
-    this.lost = '';
+    this.lost = null;
   }
 
   private async look(): Promise<void> {

@@ -40,6 +40,9 @@ export async function answerTrace(
   const local = await stepRoute(scene, steps);
   if (local || failed(steps)) return finish(scene, steps, undefined);
   steps.push(stepDevice(scene));
+  if (!failed(steps) && lease.lost !== null) {
+    steps.push(fails('own lease', `${lease.lost}: nothing is carried`, 'see weft status'));
+  }
   if (!failed(steps)) steps.push(stepSource(scene));
   if (failed(steps)) return finish(scene, steps, undefined);
   const peer = stepLease(scene, steps);

@@ -82,7 +82,8 @@ function underlay({ underlay }: Status): string {
 
 function lease({ lease, nowSeconds }: Status): string {
   if (lease === null) return 'none yet';
-  const { subnet, network, origin, sinceSeconds, renewedSeconds, expiresSeconds } = lease;
+  const { subnet, network, origin, sinceSeconds, renewedSeconds, expiresSeconds, lost } = lease;
+  if (lost !== null) return `LOST: ${lost}`;
   const since = `for ${formatAge(nowSeconds - sinceSeconds)}`;
   const renewed =
     renewedSeconds === null ? '' : `, renewed ${formatAge(nowSeconds - renewedSeconds)} ago`;
