@@ -4,7 +4,8 @@
  */
 import { enter, park, type Reader } from '../forwarding/publication.ts';
 import { libc } from '../sys/binding.ts';
-import { CLOCK_MONOTONIC, POLLIN } from '../sys/constants.ts';
+import { createMicroseconds } from '../sys/clock.ts';
+import { POLLIN } from '../sys/constants.ts';
 import { type Layout, type Slab, viewOf } from '../sys/memory.ts';
 import * as struct from '../sys/struct.ts';
 import * as counters from './counters.ts';
@@ -44,20 +45,12 @@ export function createWait(pacing: Pacing, block: Float64Array): Wait {
   const { slab, layout, fd, wake, busyPoll } = pacing;
   const at = layout.take(2 * struct.POLLFD_SIZE, 16);
   const view = viewOf(slab, at, 2 * struct.POLLFD_SIZE);
-  const clock = layout.take(struct.TIMESPEC_SIZE, 16);
-  const clockView = viewOf(slab, clock, struct.TIMESPEC_SIZE);
+  const now = createMicroseconds(slab, layout);
   const { words } = slab;
   words[at >> 2] = fd;
   words[(at + struct.POLLFD_EVENTS) >> 2] = POLLIN;
   words[(at + struct.POLLFD_SIZE) >> 2] = wake;
   words[(at + struct.POLLFD_SIZE + struct.POLLFD_EVENTS) >> 2] = POLLIN;
-
-  /** Microseconds within a window of 1,000 s: enough to measure a short spin. */
-  function now(): number {
-    libc.clock_gettime(CLOCK_MONOTONIC, clockView);
-    const seconds = words[(clock + struct.TIMESPEC_SECONDS) >> 2] % 1000;
-    return seconds * 1_000_000 + ((words[(clock + struct.TIMESPEC_NANOSECONDS) >> 2] / 1000) | 0);
-  }
 
   function spin(): boolean {
     const start = now();

@@ -1,6 +1,7 @@
 /** Sends wired messages: each call counted, a full send buffer waited for within a budget. */
 import { libc } from '../../sys/binding.ts';
-import { CLOCK_MONOTONIC, POLLIN, POLLOUT } from '../../sys/constants.ts';
+import { createMicroseconds } from '../../sys/clock.ts';
+import { POLLIN, POLLOUT } from '../../sys/constants.ts';
 import { EAGAIN } from '../../sys/errno.ts';
 import { type Layout, type Slab, viewOf } from '../../sys/memory.ts';
 import * as struct from '../../sys/struct.ts';
@@ -39,8 +40,7 @@ export function createTransmitter(
   const pollView = viewOf(slab, poll, 2 * struct.POLLFD_SIZE);
   const socket = poll >> 2;
   const waker = (poll + struct.POLLFD_SIZE) >> 2;
-  const clock = layout.take(struct.TIMESPEC_SIZE, 16);
-  const clockView = viewOf(slab, clock, struct.TIMESPEC_SIZE);
+  const now = createMicroseconds(slab, layout);
   let budget = 0;
 
   function begin(): void {
@@ -88,13 +88,6 @@ export function createTransmitter(
     // The pump is to stop: its wake-up stays readable, and there is no more waiting.
     const woken = (words[waker + (struct.POLLFD_EVENTS >> 2)] >>> 16) & POLLIN;
     if (ready > 0 && woken !== 0) budget = 0;
-  }
-
-  /** Microseconds within a window of 1,000 s. */
-  function now(): number {
-    libc.clock_gettime(CLOCK_MONOTONIC, clockView);
-    const seconds = words[(clock + struct.TIMESPEC_SECONDS) >> 2] % 1000;
-    return seconds * 1_000_000 + ((words[(clock + struct.TIMESPEC_NANOSECONDS) >> 2] / 1000) | 0);
   }
 
   return { begin, transmit, alone };
