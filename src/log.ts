@@ -1,6 +1,7 @@
 import { writeSync } from 'node:fs';
 import { type Logger, pino, stdTimeFunctions } from 'pino';
 import pretty from 'pino-pretty';
+import { escapeJson, escapeStringsIn } from './untrusted/text.ts';
 
 export type { Logger };
 
@@ -34,7 +35,7 @@ export function createLog(options: LogOptions, write: typeof writeSync = writeSy
   const descriptor = options.descriptor ?? 1;
   const readable =
     options.format === 'pretty' || (options.format === 'auto' && process.stdout.isTTY === true);
-  const prettify = readable ? readableLines() : (line: string) => line;
+  const shown = readable ? readableLines() : escapeJson;
   const sink = new CountingSink(descriptor, write);
   const log = pino(
     {
@@ -43,14 +44,19 @@ export function createLog(options: LogOptions, write: typeof writeSync = writeSy
       timestamp: stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
     },
-    { write: (line: string) => sink.write(prettify(line) ?? line) },
+    { write: (line: string) => sink.write(shown(line)) },
   );
   return { log, writeErrors: () => sink.errors };
 }
 
-function readableLines(): Prettify {
+/** What pino-pretty takes out of the JSON of a line goes to the terminal as it is. */
+function readableLines(): (line: string) => string {
   const colorize = process.stdout.isTTY === true && !process.env.NO_COLOR;
-  return prettyFactory({ colorize, translateTime: 'SYS:HH:MM:ss.l', ignore: 'room' });
+  const prettify = prettyFactory({ colorize, translateTime: 'SYS:HH:MM:ss.l', ignore: 'room' });
+  return (line) => {
+    const safe = escapeStringsIn(line);
+    return prettify(safe) ?? safe;
+  };
 }
 
 class CountingSink {

@@ -104,6 +104,18 @@ const RULES: readonly Rule[] = [
     ],
   },
   {
+    name: 'text of others is escaped: it leaves by one door',
+    check: rules.checkDoors,
+    files: src,
+    broken: [
+      ...['process.stdout.write(x);', 'console.log(x);', 'writeSync(2, x);'].map((text) =>
+        broken(text, 'src/cli/show/status.ts'),
+      ),
+      broken('response.end(JSON.stringify(x));', 'src/api/request.ts'),
+      broken('node.textContent = x;', 'src/page/main.ts'),
+    ],
+  },
+  {
     name: 'the project speaks of itself alone',
     check: rules.checkWords,
     files: [...code, ...scripts, ...notes, ...prose],

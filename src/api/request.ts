@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { toShownJson } from '../untrusted/text.ts';
 import { parseAddress4 } from '../wire/address.ts';
 import type { Parameter } from './routes.ts';
 import type { ErrorAnswer } from './schema.ts';
@@ -49,7 +50,7 @@ const fault = (error: string, cure: string): ErrorAnswer => ({ error, cure });
 
 /** One whole answer. */
 export function sendJson(response: ServerResponse, status: number, body: unknown): void {
-  const text = `${JSON.stringify(body)}\n`;
+  const text = `${toShownJson(body)}\n`;
   response
     .writeHead(status, {
       'Content-Type': 'application/json; charset=utf-8',

@@ -16,7 +16,8 @@ import { type Announcement, announce } from '../systemd/announce.ts';
 import { createWatch } from '../watch/watch.ts';
 import { apiView, probeTargets } from './api-view.ts';
 import { readVersions } from './build.ts';
-import { EXIT, tell } from './exit.ts';
+import { EXIT } from './exit.ts';
+import { tell } from './format/print.ts';
 
 /** One long-lived command as it was given. */
 export interface Order {

@@ -1,4 +1,3 @@
-import { writeSync } from 'node:fs';
 import { Fault } from '../agent/fault.ts';
 import { ApiError } from '../api/client.ts';
 import { SocketError } from '../api/server.ts';
@@ -7,6 +6,7 @@ import { SourceOptionsError } from '../lease/source.ts';
 import { CommandError } from '../linux/command.ts';
 import { ListenError } from '../observe/http.ts';
 import { NoRawSocket } from '../probe/socket.ts';
+import { OutputError, tell } from './format/print.ts';
 
 /** What the process says of its end to whoever started it. */
 export const EXIT = {
@@ -43,15 +43,10 @@ export function explainEnd(error: unknown): number {
   return code;
 }
 
-/** stderr may be closed or on a full disk; there is nobody left to tell that. */
-export function tell(line: string): void {
-  try {
-    writeSync(2, `weft: ${line}\n`);
-  } catch {}
-}
-
 function classify(error: unknown): [code: number, lines: readonly string[]] {
-  if (error instanceof NoRawSocket) return [EXIT.environment, [error.message]];
+  if (error instanceof NoRawSocket || error instanceof OutputError) {
+    return [EXIT.environment, [error.message]];
+  }
   if (error instanceof ApiError) return [EXIT.unanswered, [error.message, error.cure]];
   if (error instanceof ConfigError || error instanceof SourceOptionsError) {
     return [EXIT.configuration, error.faults];
@@ -69,5 +64,12 @@ function classify(error: unknown): [code: number, lines: readonly string[]] {
   if (error instanceof Error && error.name === 'SyscallError') {
     return [EXIT.environment, [error.message]];
   }
-  return [EXIT.unexpected, [error instanceof Error ? (error.stack ?? error.message) : `${error}`]];
+  return [EXIT.unexpected, unexpected(error)];
+}
+
+/** The message is one line, whatever somebody wrote into it; the frames of the stack are ours. */
+function unexpected(error: unknown): string[] {
+  if (!(error instanceof Error)) return [`${error}`];
+  const frames = (error.stack ?? '').split('\n').filter((line) => /^ {4}at /.test(line));
+  return [`${error.name}: ${error.message}`, ...frames];
 }

@@ -1,6 +1,6 @@
 import { Command, Option } from 'commander';
 import { FLANNEL_FLAGS, type FlannelFlag } from '../config/flannel-flags.ts';
-import { print } from './format/print.ts';
+import { printText } from './format/print.ts';
 import { type Column, renderTable } from './format/table.ts';
 
 const FORMATS = ['table', 'json', 'markdown'] as const;
@@ -19,7 +19,7 @@ export function flagsCommand(): Command {
     )
     .helpOption('-h, --help', 'show this help')
     .action(async ({ output }: { output: Format }) => {
-      await print(compareFlags(output));
+      await printText(compareFlags(output));
     });
 }
 

@@ -4,8 +4,9 @@ import { type MakeCommand, readCommandLine } from './arguments.ts';
 import { readVersions } from './build.ts';
 import { completionCommand } from './complete/command.ts';
 import { dataplaneCommand } from './dataplane.ts';
-import { EXIT, EXIT_HELP, explainEnd, tell } from './exit.ts';
+import { EXIT, EXIT_HELP, explainEnd } from './exit.ts';
 import { flagsCommand } from './flags.ts';
+import { printText, tell, tellText } from './format/print.ts';
 import type { ReadCommandLine } from './go-flags.ts';
 import { checkConfigCommand } from './show/check-config.ts';
 import { doctorCommand } from './show/doctor.ts';
@@ -50,13 +51,17 @@ export async function main(
     code = exitCode;
   };
   const line = readCommandLine(words, environment);
-  const program = createProgram(environment, end, line);
+  let shown = '';
+  const program = createProgram(environment, end, line, (text) => {
+    shown += text;
+  });
   try {
     if (words.length === 0) program.outputHelp({ error: true });
     else await program.parseAsync(line.versionAsked ? ['--version'] : [...line.words], FROM_USER);
     return words.length === 0 ? EXIT.configuration : code;
   } catch (error) {
-    return error instanceof CommanderError ? explainUsage(error) : explainEnd(error);
+    if (!(error instanceof CommanderError)) return explainEnd(error);
+    return shown === '' ? explainUsage(error) : await printShown(shown);
   }
 }
 
@@ -65,6 +70,7 @@ export function createProgram(
   environment: NodeJS.ProcessEnv,
   end: (exitCode: number) => void,
   line: ReadCommandLine = readCommandLine([], environment),
+  writeOut: (text: string) => void = () => {},
 ): Command {
   const program = new Command('weft')
     .description("flannel's UDP overlay, rebuilt for throughput")
@@ -74,14 +80,22 @@ export function createProgram(
   for (const make of COMMANDS) program.addCommand(make(environment, end, line));
   for (const command of [program, ...program.commands]) {
     // Commander writes its errors itself; ours all come out of one place, in one form.
-    command.exitOverride().configureOutput({ outputError: () => {} });
+    command.exitOverride().configureOutput({ outputError: () => {}, writeErr: tellText, writeOut });
   }
   return program;
 }
 
+/** What --help and --version show arrives here once it is whole. */
+async function printShown(text: string): Promise<number> {
+  try {
+    await printText(text);
+    return EXIT.ordered;
+  } catch (error) {
+    return explainEnd(error);
+  }
+}
+
 function explainUsage(error: CommanderError): number {
-  // --help and --version arrive here too, having been shown.
-  if (error.exitCode === 0) return EXIT.ordered;
   if (error.code !== 'commander.help') {
     for (const line of error.message.replace(/^error: /, '').split('\n')) tell(line);
   }

@@ -1,4 +1,5 @@
 import type { Metric, Registry } from 'prom-client';
+import { escapeText } from '../untrusted/text.ts';
 
 /** One line of the exposition; `suffix` is `_bucket`, `_sum` or `_count` in histograms. */
 export interface Sample {
@@ -30,13 +31,21 @@ export function registerAll(exposition: Registry, metrics: readonly ReadMetric[]
       type,
       aggregator: 'sum',
       values: read().map(({ labels, value, suffix }) => {
-        return suffix === undefined
-          ? { labels, value }
-          : { labels, value, metricName: `${name}${suffix}` };
+        const sample = { labels: shown(labels), value };
+        return suffix === undefined ? sample : { ...sample, metricName: `${name}${suffix}` };
       }),
     });
     exposition.registerMetric({ name, help, type, get, reset: () => {} } as unknown as Metric);
   }
+}
+
+/** prom-client escapes what its format needs; what a terminal obeys passes it. */
+function shown(labels: Sample['labels']): Sample['labels'] {
+  const entries = Object.entries(labels);
+  if (entries.every(([, value]) => typeof value === 'number')) return labels;
+  return Object.fromEntries(
+    entries.map(([name, value]) => [name, typeof value === 'number' ? value : escapeText(value)]),
+  );
 }
 
 /** One value without labels. */

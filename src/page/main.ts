@@ -1,5 +1,5 @@
 import type { Status } from '../api/schema.ts';
-import { byId, setText } from './element.ts';
+import { byId, setText, setTitle } from './element.ts';
 import { askHistory, askNotable, askPeers, askStatus, type Notable } from './feed.ts';
 import { findings } from './findings.ts';
 import { duration } from './format.ts';
@@ -66,7 +66,7 @@ function showHeader({ host, health, version, command }: Status): void {
       ? ['fine', '✓ ready']
       : ['bad', '✕ not ready'];
   badge(state, text);
-  document.title = health.ready ? `${host} · weft` : `✕ ${host} · weft`;
+  setTitle(health.ready ? `${host} · weft` : `✕ ${host} · weft`);
 }
 
 function badge(state: string, text: string): void {

@@ -7,6 +7,7 @@ import { libc } from '../sys/binding.ts';
 import { AF_UNIX, SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK } from '../sys/constants.ts';
 import { check, EAGAIN, SyscallError } from '../sys/errno.ts';
 import { SOCKADDR_FAMILY, SOCKADDR_UN_PATH, SOCKADDR_UN_SIZE } from '../sys/struct.ts';
+import { escapeText } from '../untrusted/text.ts';
 
 export interface Notifier {
   /** The service does its work; starts the watchdog where systemd asks for one. */
@@ -98,7 +99,7 @@ class SystemdNotifier implements Notifier {
   }
 
   status(text: string): void {
-    this.send('STATUS', text.replaceAll(/[\0-\x1f]+/g, ' ').slice(0, MAX_STATUS_LENGTH));
+    this.send('STATUS', escapeText(text, MAX_STATUS_LENGTH));
   }
 
   stopping(): void {

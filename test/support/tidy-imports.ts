@@ -14,7 +14,8 @@ export interface Room {
  */
 export const ROOMS: Readonly<Record<string, Room>> = {
   assert: { may: [] },
-  log: { may: [], packages: ['pino', 'pino-pretty'] },
+  untrusted: { may: ['untrusted'] },
+  log: { may: ['untrusted/text'], packages: ['pino', 'pino-pretty'] },
   config: { may: ['wire/address', 'assert', 'config'], packages: ['zod'] },
   wire: { may: ['assert', 'wire'] },
   sys: { may: ['assert', 'sys'] },
@@ -24,7 +25,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   'forwarding/table': { may: ['assert', 'forwarding/publication'] },
   'forwarding/publication': { may: ['assert', 'forwarding/table'] },
   tun: { may: ['sys', 'wire/virtio', 'assert', 'tun'] },
-  systemd: { may: ['sys', 'assert', 'systemd'] },
+  systemd: { may: ['sys', 'untrusted/text', 'assert', 'systemd'] },
   udp: { may: ['sys', 'wire/address', 'assert', 'udp'] },
   dataplane: {
     may: [
@@ -55,7 +56,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   observe: {
     may: [
       ...['dataplane/counters', 'dataplane/messages', 'dataplane/pool'],
-      ...['config', 'log', 'assert', 'observe'],
+      ...['config', 'log', 'untrusted/text', 'assert', 'observe'],
     ],
     packages: ['prom-client', 'pino'],
   },
@@ -64,6 +65,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
       ...['observe/drop-advice', 'observe/http', 'observe/metrics'],
       ...['observe/node-metrics', 'observe/packet-metrics', 'observe/peer-metrics'],
       ...['dataplane/counters', 'dataplane/tap/reader', 'watch', 'wire/address', 'assert', 'api'],
+      'untrusted/text',
     ],
     packages: ['zod'],
   },
@@ -74,7 +76,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
       ...['wire/address', 'assert', 'doctor'],
     ],
   },
-  page: { may: ['api/schema', 'page'], packages: ['uplot'] },
+  page: { may: ['api/schema', 'untrusted/text', 'page'], packages: ['uplot'] },
   cli: { may: ['*'], packages: ['commander', 'pino'] },
 };
 

@@ -171,3 +171,28 @@ export function checkCalls(libc: Source, notes: string): string[] {
     .filter((name) => !new RegExp(`\\b${name}\\b`).test(notes))
     .map((name) => `${libc.path}: ${name} is not described in native-notes/calls.md`);
 }
+
+/** Files that may write to a terminal, make JSON for others, or put text into the page. */
+const DOORS: readonly { below: string; pattern: RegExp; only: readonly string[] }[] = [
+  {
+    below: 'src/',
+    pattern: /\bprocess\.std(?:out\.write|err)\b|\bconsole\.|\bwriteSync\([12],/,
+    only: ['src/cli/format/print.ts'],
+  },
+  { below: 'src/api/', pattern: /\bJSON\.stringify\(/, only: [] },
+  {
+    below: 'src/page/',
+    pattern: /\.(?:textContent|innerText|innerHTML|title) = |createTextNode/,
+    only: ['src/page/element.ts'],
+  },
+];
+
+export function checkDoors(file: Source): string[] {
+  const doors = DOORS.filter(({ below, only }) => {
+    return file.path.startsWith(below) && !only.includes(file.path);
+  });
+  return file.lines.flatMap((line, at) => {
+    const found = doors.some(({ pattern }) => pattern.test(line));
+    return found ? [`${file.path}:${at + 1}: text leaves by another door: ${line.trim()}`] : [];
+  });
+}

@@ -62,7 +62,7 @@ describe('systemd is told', () => {
       told.status('forwarding\nto 3 peers');
       told.stopping();
       await waitFor('the end', () => heard().includes('STOPPING=1'));
-      assert.deepEqual(heard(), ['READY=1', 'STATUS=forwarding to 3 peers', 'STOPPING=1']);
+      assert.deepEqual(heard(), ['READY=1', 'STATUS=forwarding\\nto 3 peers', 'STOPPING=1']);
       assert.deepEqual(troubles, []);
     });
   }

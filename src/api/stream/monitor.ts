@@ -1,4 +1,5 @@
 import type { TappedPacket } from '../../dataplane/tap/reader.ts';
+import { toShownJson } from '../../untrusted/text.ts';
 import { describePacket, dropReason } from '../../watch/describe.ts';
 import type { PacketFilter } from '../../watch/filter.ts';
 import type { Listening, Watch } from '../../watch/watch.ts';
@@ -79,7 +80,7 @@ export class Monitor {
       const isDrop = packet.reason !== undefined;
       if (isDrop) drops += 1;
       if (lines.length >= room) continue;
-      if (this.allowance.take(now, isDrop)) lines.push(`${JSON.stringify(seen(packet))}\n`);
+      if (this.allowance.take(now, isDrop)) lines.push(`${toShownJson(seen(packet))}\n`);
       else this.leftOut.byRate += 1;
     }
     this.keepPace(batch.length - drops, drops);
@@ -115,7 +116,7 @@ export class Monitor {
       oneOf: { packets: this.paces.packets.every, drops: this.paces.drops.every },
       leftOut: this.leftOut,
     };
-    return `${JSON.stringify(summary)}\n`;
+    return `${toShownJson(summary)}\n`;
   }
 }
 

@@ -1,7 +1,7 @@
 import { Argument, Command } from 'commander';
 import type { MakeCommand } from '../arguments.ts';
 import { EXIT } from '../exit.ts';
-import { print } from '../format/print.ts';
+import { printText } from '../format/print.ts';
 import { completionFor, SHELLS, type Shell } from './shells.ts';
 import { wordsOf } from './words.ts';
 
@@ -19,7 +19,7 @@ export const completionCommand: MakeCommand = (_, end) => {
     .addHelpText('after', `\n${EXAMPLES}`)
     .helpOption('-h, --help', 'show this help');
   return command.action(async (shell: Shell) => {
-    await print(completionFor(shell, wordsOf(command.parent!)));
+    await printText(completionFor(shell, wordsOf(command.parent!)));
     end(EXIT.ordered);
   });
 };

@@ -1,3 +1,4 @@
+import { displayColumns, escapeText } from '../../untrusted/text.ts';
 import type { Paint, Shade } from './terminal.ts';
 
 /** One column of a table: its head, and what it shows of a row. */
@@ -10,19 +11,25 @@ export interface Column<Row> {
 }
 
 const GAP = '  ';
+/** A cell that takes more is no table's; what it holds was written to be long. */
+const MOST_CELL_CHARACTERS = 300;
 
-/** Lines of a table as wide as its content; colour does not count. */
+/** Lines of a table as wide as its content, once escaped; colour does not count. */
 export function renderTable<Row>(
   columns: readonly Column<Row>[],
   rows: readonly Row[],
   paint: Paint,
 ): string[] {
-  const cells = rows.map((row) => columns.map(({ cell }) => cell(row)));
-  const widths = columns.map(({ head }, index) =>
-    cells.reduce((width, row) => Math.max(width, row[index]!.length), head.length),
+  const cells = rows.map((row) =>
+    columns.map(({ cell }) => escapeText(cell(row), MOST_CELL_CHARACTERS)),
   );
-  const pad = (text: string, index: number) =>
-    columns[index]!.right === true ? text.padStart(widths[index]!) : text.padEnd(widths[index]!);
+  const widths = columns.map(({ head }, index) =>
+    cells.reduce((width, row) => Math.max(width, displayColumns(row[index]!)), head.length),
+  );
+  const pad = (text: string, index: number) => {
+    const missing = ' '.repeat(Math.max(0, widths[index]! - displayColumns(text)));
+    return columns[index]!.right === true ? missing + text : text + missing;
+  };
   const head = columns.map((column, index) => paint('strong', pad(column.head, index)));
   const body = cells.map((texts, at) =>
     texts.map((text, index) => {
@@ -35,15 +42,17 @@ export function renderTable<Row>(
 
 /** A number of columns that everybody's terminal has. */
 export const NARROW = 80;
+/** A screen full: many faults of one thing, each with its cure. */
+const MOST_WRAPPED_CHARACTERS = 4_000;
 
-/** Breaks a text at its spaces; lines after the first begin with the indent. */
+/** Breaks a text, once escaped, at its spaces; lines after the first begin with the indent. */
 export function wrap(text: string, indent: string, width: number): string[] {
   const lines: string[] = [];
   let line = '';
-  for (const word of text.split(' ')) {
+  for (const word of escapeText(text, MOST_WRAPPED_CHARACTERS).split(' ')) {
     const whole = line === '' ? word : `${line} ${word}`;
     const room = width - indent.length;
-    if (whole.length <= room || line === '') line = whole;
+    if (displayColumns(whole) <= room || line === '') line = whole;
     else {
       lines.push(line);
       line = word;

@@ -4,8 +4,8 @@ import { ApiError } from '../../api/client.ts';
 import { DEFAULT_SOCKET } from '../../api/server.ts';
 import type { MakeCommand } from '../arguments.ts';
 import { EXIT } from '../exit.ts';
-import { print } from '../format/print.ts';
-import { type Paint, paintFor, REFRESH } from '../format/terminal.ts';
+import { isTerminal, print, printInPlace, printJson } from '../format/print.ts';
+import { type Paint, paintFor } from '../format/terminal.ts';
 
 /** What the help of a command that looks says. */
 export interface LookHelp {
@@ -34,7 +34,7 @@ export const LOOK_EXIT_HELP = `Exit codes:
   0  looked, and all is well
   1  a mistake of weft's own; please report it
   2  the command line cannot work
-  3  this host lacks what the command needs
+  3  this host lacks what the command needs, or the output cannot be written
   5  no weft answers on the socket, or it refuses
   6  looked, and something is wrong; the output says what`;
 
@@ -55,7 +55,7 @@ export function lookCommand(
       .helpOption('-h, --help', 'show this help');
     return configure(command).action(async () => {
       const options = command.opts<{ output: Look['output']; apiSocket?: string }>();
-      const paint = paintFor(process.stdout.isTTY === true, environment);
+      const paint = paintFor(isTerminal(), environment);
       const socket = socketOf(options.apiSocket, environment);
       const { output } = options;
       const found = { socket, output, paint, environment };
@@ -89,8 +89,8 @@ export function socketOf(given: string | undefined, environment: NodeJS.ProcessE
 
 /** Writes one answer to stdout; the result is its exit code. */
 export async function show({ output }: Look, { json, lines, exit }: Seen): Promise<number> {
-  const text = output === 'json' ? JSON.stringify(json, null, 2) : lines.join('\n');
-  await print(`${text}\n`);
+  if (output === 'json') await printJson(json, 2);
+  else await print(lines);
   return exit;
 }
 
@@ -113,16 +113,16 @@ export async function showOrWatch(
   const asked = () => stop.abort();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, asked);
   while (!stop.signal.aborted) {
-    await print(frame(look, await seeOrExplain(look, see)));
+    if (!(await printAgain(look, await seeOrExplain(look, see)))) break;
     await pause(seconds * 1000, undefined, { signal: stop.signal }).catch(() => undefined);
   }
   return EXIT.ordered;
 }
 
-function frame({ output }: Look, { json, lines }: Seen): string {
-  if (output === 'json') return `${JSON.stringify(json)}\n`;
-  const text = `${lines.join('\n')}\n`;
-  return process.stdout.isTTY === true ? `${REFRESH}${text}` : `${text}\n`;
+/** @returns whether somebody still reads */
+function printAgain({ output }: Look, { json, lines }: Seen): Promise<boolean> {
+  if (output === 'json') return printJson(json);
+  return isTerminal() ? printInPlace(lines) : print([...lines, '']);
 }
 
 async function seeOrExplain({ paint }: Look, see: () => Promise<Seen>): Promise<Seen> {

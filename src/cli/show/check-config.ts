@@ -12,7 +12,7 @@ import { SourceOptionsError } from '../../lease/source.ts';
 import { createLog } from '../../log.ts';
 import { givenOf, type MakeCommand, strays, toOption } from '../arguments.ts';
 import { EXIT } from '../exit.ts';
-import { print } from '../format/print.ts';
+import { isTerminal, print, printJson } from '../format/print.ts';
 import { type Paint, paintFor } from '../format/terminal.ts';
 import { type Look, outputOption } from './asking.ts';
 
@@ -70,9 +70,9 @@ export const checkConfigCommand: MakeCommand = (environment, end) => {
     const options = describeOptions(daemon, given, environment);
     const found = await lookFurther(daemon, config, networkConfig);
     const verdict = { command: daemon, options, ...found, faults: [...faults, ...found.faults] };
-    const paint = paintFor(process.stdout.isTTY === true, environment);
-    const text = output === 'json' ? JSON.stringify(verdict, null, 2) : render(verdict, paint);
-    await print(`${text}\n`);
+    const paint = paintFor(isTerminal(), environment);
+    if (output === 'json') await printJson(verdict, 2);
+    else await print(render(verdict, paint));
     end(verdict.faults.length === 0 ? EXIT.ordered : EXIT.configuration);
   });
 };
@@ -84,7 +84,7 @@ function notOf(daemon: Daemon, given: GivenOptions): string[] {
   return names.map((name) => `--${name} is no option of weft ${daemon}`);
 }
 
-function render({ command, faults, notes, options }: Verdict, paint: Paint): string {
+function render({ command, faults, notes, options }: Verdict, paint: Paint): string[] {
   const set = options.filter(({ origin }) => origin !== 'default');
   const said = set.map(({ name, value, origin, secret }) => {
     return paint('quiet', `  ${name} = ${secret ? '(secret)' : value} (${origin})`);
@@ -93,9 +93,8 @@ function render({ command, faults, notes, options }: Verdict, paint: Paint): str
     faults.length === 0
       ? paint('good', `weft ${command}: nothing is wrong`)
       : paint('bad', `weft ${command}: ${faults.length} fault${faults.length === 1 ? '' : 's'}`);
-  return [verdict, ...faults.map((fault) => `  ${fault}`), ...notes.map((note) => `  ${note}`)]
-    .concat(said)
-    .join('\n');
+  const found = [...faults, ...notes].map((sentence) => `  ${sentence}`);
+  return [verdict, ...found, ...said];
 }
 
 interface Found {

@@ -6,7 +6,7 @@ import { emitNft } from '../../doctor/emit-nft.ts';
 import { commandRunner } from '../../linux/command.ts';
 import { readSysctl } from '../../linux/sysctl.ts';
 import { EXIT } from '../exit.ts';
-import { print } from '../format/print.ts';
+import { printText } from '../format/print.ts';
 import { wrap } from '../format/table.ts';
 import type { Paint, Shade } from '../format/terminal.ts';
 import { type Look, lookCommand, show, withSocket } from './asking.ts';
@@ -50,7 +50,7 @@ export const doctorCommand = lookCommand(
     }
     const subject = await subjectOf(look, Number(options.peers), options.emitNft === true);
     if (options.emitNft === true) {
-      await print(`${emitNft(subject)}\n`);
+      await printText(emitNft(subject));
       return EXIT.ordered;
     }
     const examined = await examine(

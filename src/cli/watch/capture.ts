@@ -1,5 +1,3 @@
-import { createWriteStream, type WriteStream } from 'node:fs';
-import { open } from 'node:fs/promises';
 import type { IncomingMessage } from 'node:http';
 import { Command } from 'commander';
 import { ApiError } from '../../api/client.ts';
@@ -8,14 +6,14 @@ import { DEFAULTS, LIMITS } from '../../api/stream/paths.ts';
 import { BlockCutter, BrokenStream, type StreamTotals } from '../../watch/blocks.ts';
 import { interfaceStatistics } from '../../watch/pcapng.ts';
 import type { MakeCommand } from '../arguments.ts';
-import { EXIT, tell } from '../exit.ts';
+import { EXIT } from '../exit.ts';
+import { isTerminal, tell } from '../format/print.ts';
 import { formatBytes } from '../format/quantity.ts';
 import { socketOf, withSocket } from '../show/asking.ts';
+import { openFile, type Sink, STDOUT_SINK } from './sink.ts';
 import { filterOf, size, whole, withFilter } from './terms.ts';
 
 const STDOUT = '-';
-/** What packets carry is nobody else's business. */
-const FILE_MODE = 0o600;
 
 const DESCRIPTION = `Writes the inner packets of a running weft as pcapng, with their direction,
 and in comments the peer and why a packet was dropped. Ends with Ctrl-C or at a bound. Packets that
@@ -33,7 +31,7 @@ const EXIT_HELP = `Exit codes:
   0  captured until Ctrl-C, a bound, or the end of who reads -
   1  a mistake of weft's own; please report it
   2  the command line cannot work
-  3  the file cannot be written
+  3  the output cannot be written
   5  no weft answers on the socket, it refuses, or it ended meanwhile`;
 
 export const captureCommand: MakeCommand = (environment, end) => {
@@ -59,7 +57,7 @@ export const captureCommand: MakeCommand = (environment, end) => {
   return command.action(async () => {
     const options = command.opts<Record<string, string | undefined>>();
     const { count, seconds, snap, size: bytes, write: path = STDOUT } = options;
-    if (path === STDOUT && process.stdout.isTTY === true) {
+    if (path === STDOUT && isTerminal()) {
       command.error(
         'this is a terminal, and pcapng is no text: -w FILE, or a pipe such as | tshark -r -',
       );
@@ -76,44 +74,26 @@ async function writeTo(path: string, stream: IncomingMessage): Promise<number> {
   const stop = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
   try {
-    tell(`capturing to ${path === STDOUT ? 'standard output' : path}; Ctrl-C ends it`);
-    if (path === STDOUT) {
-      // Whoever reads us may have seen enough.
-      process.stdout.on('error', () => stop.abort());
-      return report('standard output', await copy(stream, process.stdout, stop.signal), stop);
-    }
-    const file = await openFile(path);
-    const totals = await copy(stream, file, stop.signal);
-    await new Promise<void>((resolve, reject) => {
-      file.once('error', reject).end(resolve);
-    });
-    return report(path, totals, stop);
+    const sink = path === STDOUT ? STDOUT_SINK : await openFile(path);
+    tell(`capturing to ${sink.name}; Ctrl-C ends it`);
+    const totals = await copy(stream, sink, stop);
+    await sink.close();
+    return report(sink.name, totals, stop);
   } catch (error) {
     stream.destroy();
-    if (error instanceof BrokenStream) {
-      const cure = 'weft and this command are of different versions: update one of them';
-      throw new ApiError('broken', error.message, cure);
-    }
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (code === undefined) throw error;
-    tell(`${path}: ${message}`);
-    return EXIT.environment;
+    if (!(error instanceof BrokenStream)) throw error;
+    const cure = 'weft and this command are of different versions: update one of them';
+    throw new ApiError('broken', error.message, cure);
   }
 }
-
-async function openFile(path: string): Promise<WriteStream> {
-  const handle = await open(path, 'w', FILE_MODE);
-  return createWriteStream(path, { fd: handle });
-}
-
-type Sink = NodeJS.WritableStream & { readonly errored?: Error | null };
 
 /** Copies whole blocks until either end ends, and closes the file where weft did not. */
 async function copy(
   stream: IncomingMessage,
   sink: Sink,
-  signal: AbortSignal,
+  stop: AbortController,
 ): Promise<StreamTotals> {
+  const { signal } = stop;
   const cutter = new BlockCutter();
   const beganMicros = Date.now() * 1000;
   const destroy = () => stream.destroy();
@@ -122,7 +102,7 @@ async function copy(
   try {
     for await (const piece of stream as AsyncIterable<Buffer>) {
       const blocks = cutter.take(piece);
-      if (blocks.length > 0) await write(sink, blocks, signal);
+      if (blocks.length > 0) await write(sink, blocks, stop);
     }
   } catch (error) {
     if (!signal.aborted && !isCut(error)) throw error;
@@ -132,25 +112,27 @@ async function copy(
   const received = totals.packets + totals.lost;
   const times = { startMicros: beganMicros, endMicros: Date.now() * 1000 };
   const closing = interfaceStatistics({ ...times, received, dropped: totals.lost });
-  await write(sink, closing, signal);
+  await write(sink, closing, stop);
   return totals;
 }
 
-/** Waits where the sink is slow; meanwhile weft counts what there is no room for. */
-function write(sink: Sink, bytes: Uint8Array, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const settle = (error?: Error | null) => {
-      signal.removeEventListener('abort', aborted);
-      sink.removeListener('error', failed);
-      if (error instanceof Error && !signal.aborted) reject(error);
-      else resolve();
-    };
-    const aborted = () => settle();
-    const failed = (error: Error) => settle(error);
+/**
+ * Waits where the sink is slow; meanwhile weft counts what there is no room for. A reader who has
+ * seen enough ends the capture. @throws OutputError
+ */
+async function write(sink: Sink, bytes: Uint8Array, stop: AbortController): Promise<void> {
+  const { signal } = stop;
+  let aborted = () => {};
+  const asked = new Promise<true>((resolve) => {
+    aborted = () => resolve(true);
     signal.addEventListener('abort', aborted, { once: true });
-    sink.once('error', failed);
-    sink.write(bytes, settle);
   });
+  const taken = sink.write(bytes);
+  // Not waited for once we are asked to end: then nobody hears why it failed.
+  taken.catch(() => {});
+  const goesOn = await (signal.aborted ? taken : Promise.race([taken, asked]));
+  signal.removeEventListener('abort', aborted);
+  if (!goesOn) stop.abort();
 }
 
 /** Tells what became of it; the result is the exit code. */

@@ -4,7 +4,8 @@ import { ApiError } from '../../api/client.ts';
 import { openStream, readLines } from '../../api/stream/client.ts';
 import { DEFAULTS, LIMITS } from '../../api/stream/paths.ts';
 import type { MonitorLine, MonitorSummary } from '../../api/stream/schema.ts';
-import { EXIT, tell } from '../exit.ts';
+import { EXIT } from '../exit.ts';
+import { print, printJson, tell } from '../format/print.ts';
 import { type Look, lookCommand, withSocket } from '../show/asking.ts';
 import { packetHead, packetLine, summaryText } from './packet-line.ts';
 import { filterOf, whole, withFilter } from './terms.ts';
@@ -82,11 +83,6 @@ class Watching {
     asked.signal.addEventListener('abort', () => {
       setTimeout(() => over.abort(), LAST_SUMMARY_MS).unref();
     });
-    // Whoever reads us may have seen enough: `| head`.
-    process.stdout.on('error', () => {
-      asked.abort();
-      over.abort();
-    });
   }
 
   async run(
@@ -109,7 +105,7 @@ class Watching {
       }
       if (follow) await pause(AGAIN_MS, undefined, { signal: this.asked.signal }).catch(() => {});
     }
-    if (last !== undefined) this.printEnd(last);
+    if (last !== undefined) await this.printEnd(last);
     return EXIT.ordered;
   }
 
@@ -135,25 +131,30 @@ class Watching {
   }
 
   private async printHead(): Promise<void> {
-    if (this.look.output === 'table' && !this.headShown)
-      await this.write(packetHead(this.look.paint));
+    if (this.look.output === 'table' && !this.headShown) {
+      await this.taken(print([packetHead(this.look.paint)]));
+    }
     this.headShown = true;
   }
 
   private async printPacket(packet: Extract<MonitorLine, { kind: 'packet' }>): Promise<void> {
     const { output, paint } = this.look;
-    if (output === 'json') return await this.write(JSON.stringify(packet));
-    await this.write(packetLine(packet, paint));
+    await this.taken(output === 'json' ? printJson(packet) : print([packetLine(packet, paint)]));
   }
 
   /** Waits where the reader of our output is slow; weft counts what we then miss. */
-  private async write(line: string): Promise<void> {
-    if (process.stdout.write(`${line}\n`) || this.over.signal.aborted) return;
-    const { signal } = this.over;
-    await new Promise<void>((resolve) => {
-      process.stdout.once('drain', resolve);
-      signal.addEventListener('abort', () => resolve(), { once: true });
+  private async taken(printed: Promise<boolean>): Promise<void> {
+    let aborted = () => {};
+    const over = new Promise<true>((resolve) => {
+      aborted = () => resolve(true);
+      this.over.signal.addEventListener('abort', aborted, { once: true });
     });
+    const goesOn = await (this.over.signal.aborted ? true : Promise.race([printed, over]));
+    this.over.signal.removeEventListener('abort', aborted);
+    if (goesOn) return;
+    // Whoever reads us has seen enough: `| head`.
+    this.asked.abort();
+    this.over.abort();
   }
 
   private note(summary: MonitorSummary): void {
@@ -167,8 +168,8 @@ class Watching {
     tell(summaryText(summary));
   }
 
-  private printEnd(summary: MonitorSummary): void {
-    if (this.look.output === 'json') process.stdout.write(`${JSON.stringify(summary)}\n`);
+  private async printEnd(summary: MonitorSummary): Promise<void> {
+    if (this.look.output === 'json') await this.taken(printJson(summary));
     else tell(summaryText(summary));
   }
 }
