@@ -21,6 +21,13 @@ export const ICMP_FRAG_NEEDED_SENT = 6;
 export const ICMP_TIME_EXCEEDED_SENT = 7;
 /** ICMP errors that the rate limit or a refusing TUN held back. */
 export const ICMP_SUPPRESSED = 8;
+/**
+ * Datagrams of one byte, which hold no packet: they end a run on kernels 7.0 to 7.1.4, and
+ * `weft doctor` knocks with them.
+ */
+export const SENTINELS = 11;
+/** Echo requests and replies of weft's own that went the way of a drop: no packets of pods. */
+export const PROBES_LOST = 12;
 /** Datagrams without inner DF, over the path MTU, that the underlay was allowed to fragment. */
 export const OUTER_FRAGMENTED = 9;
 export const BREATHS = 10;
@@ -36,8 +43,8 @@ export const TX_TOO_BIG = DROPS + 6;
 export const TX_SOCKET_FULL = DROPS + 7;
 export const TX_SEND_REFUSED = DROPS + 8;
 export const TX_LEASE_LOST = DROPS + 9;
+export const TX_MALFORMED_OFFLOAD = DROPS + 10;
 
-export const RX_SENTINEL = DROPS;
 export const RX_TOO_SHORT = DROPS + 1;
 export const RX_TRUNCATED = DROPS + 2;
 export const RX_NOT_IPV4 = DROPS + 3;
@@ -64,10 +71,11 @@ export type CounterRow = readonly [slot: number, label: string, help: string];
 export const TX_DROPS: readonly CounterRow[] = [
   [TX_NOT_IPV4, 'not_ipv4', 'inner packet is not IPv4 (IPv6 is not carried)'],
   [TX_MALFORMED, 'malformed', 'inner header and length contradict each other'],
+  [TX_BAD_OFFLOAD, 'bad_offload', 'virtio_net_hdr of the TUN that no kernel may write'],
   [
-    TX_BAD_OFFLOAD,
-    'bad_offload',
-    'virtio_net_hdr of the TUN contradicts the packet, or asks for over 8,192 segments',
+    TX_MALFORMED_OFFLOAD,
+    'malformed_offload',
+    'headers do not fit the checksum or the segments asked for (over 8,192 are too many)',
   ],
   [TX_TTL_EXCEEDED, 'ttl_exceeded', 'inner TTL ran out here (--ttl=flannel)'],
   [TX_LEASE_LOST, 'lease_lost', "this node's lease is lost: nothing is carried until it is held"],
@@ -79,7 +87,6 @@ export const TX_DROPS: readonly CounterRow[] = [
 ];
 
 export const RX_DROPS: readonly CounterRow[] = [
-  [RX_SENTINEL, 'sentinel', 'one-byte datagram that ends a run on kernels 7.0 to 7.1.4'],
   [RX_TOO_SHORT, 'too_short', 'datagram shorter than an IPv4 header'],
   [RX_TRUNCATED, 'truncated', 'datagram longer than the receive buffer'],
   [RX_NOT_IPV4, 'not_ipv4', 'inner version is not 4'],

@@ -58,7 +58,7 @@ const KNOCK_EVERY_MS = 600;
 const KNOCKS = 5;
 
 /**
- * Sends single bytes to a UDP port, which weft takes for the end of a run and counts as `sentinel`.
+ * Sends single bytes to a UDP port, which weft counts as `weft_sentinel_datagrams_total`: no loss.
  * @returns whether the host said that nobody listens there (ICMP port unreachable, udp(7))
  */
 export function isRefused(address: string, port: number): Promise<boolean> {

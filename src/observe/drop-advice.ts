@@ -19,6 +19,9 @@ const TX_ADVICE: Readonly<Record<string, string>> = {
   not_ipv4: 'a route sends IPv6 into the device: `ip -6 route`',
   malformed: 'something on this node writes raw packets: `tcpdump -i flannel0`',
   bad_offload: 'a fault of this kernel: `--offload tun_vnet_hdr=off`, and report it',
+  malformed_offload:
+    'a program with CAP_NET_RAW, in a pod or on this node, writes such frames: ' +
+    '`tcpdump -i flannel0` says whose; a report where none does',
   ttl_exceeded: 'a routing loop, or a traceroute; only with `--ttl flannel`',
   lease_lost: '`/readyz` says to whom; the sender got net-unreachable',
   no_route: "is that node's lease there? `weft_lease_refused`; the sender got net-unreachable",
@@ -30,7 +33,6 @@ const TX_ADVICE: Readonly<Record<string, string>> = {
 };
 
 const RX_ADVICE: Readonly<Record<string, string>> = {
-  sentinel: '',
   too_short: 'something else talks to the port: `tcpdump udp port 8285`',
   truncated: 'something else talks to the port, or a peer has a far larger MTU',
   not_ipv4: 'something else talks to the port: `tcpdump udp port 8285`',

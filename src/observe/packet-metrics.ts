@@ -17,7 +17,7 @@ const CALLS = { tx: counters.TX_CALLS, rx: counters.RX_CALLS };
 /** What pumps carry and lose, summed over the workers of a direction. */
 export function packetMetrics(view: PacketView): ReadMetric[] {
   const sum: Sum = (direction, slot) => sumOf(view, direction, slot);
-  return [...traffic(sum), losses(view, sum), ...icmp(sum)];
+  return [...traffic(sum), losses(view, sum), ...noLosses(sum), ...icmp(sum)];
 }
 
 type Sum = (direction: counters.Direction, slot: number) => number;
@@ -96,6 +96,24 @@ function losses(view: PacketView, sum: Sum): ReadMetric {
     read,
     'by its reason, in the table below',
   );
+}
+
+/** What goes no further, and is no packet of a pod. */
+function noLosses(sum: Sum): ReadMetric[] {
+  return [
+    counter(
+      'weft_probes_dropped_total',
+      "Echo requests and replies of weft's own (overlay probe, weft ping) that found no way",
+      () => perDirection(sum, counters.PROBES_LOST),
+      'normal while nodes come and go; `weft_peer_loss_ratio` says of which peer',
+    ),
+    counter(
+      'weft_sentinel_datagrams_total',
+      'Datagrams of one byte, which hold no packet: ends of runs of kernels 7.0 to 7.1.4, and ' +
+        'knocks of `weft doctor`',
+      () => single(sum('rx', counters.SENTINELS)),
+    ),
+  ];
 }
 
 function icmp(sum: Sum): ReadMetric[] {

@@ -21,9 +21,15 @@ import { dataOffset, TCP_CWR, TCP_FIN, TCP_HEADER_MINIMUM, TCP_PSH } from '../wi
 import { UDP_HEADER_LENGTH } from '../wire/udp.ts';
 import * as virtio from '../wire/virtio.ts';
 
-/** What `inspect` returns besides a count of segments. */
+/**
+ * What `inspect` returns besides a count of segments. BAD_OFFLOAD is a virtio_net_hdr that no
+ * kernel may write, whatever it was given; MALFORMED_OFFLOAD one that does not fit the headers
+ * behind it: the kernel hands on what a sender with CAP_NET_RAW asked for (PACKET_VNET_HDR,
+ * packet(7)).
+ */
 export const PLAIN = 0;
 export const BAD_OFFLOAD = -1;
+export const MALFORMED_OFFLOAD = -2;
 
 /** A header beyond this is no TCP or UDP that we cut: 60 bytes of each IPv4 and TCP. */
 const HEADER_MAXIMUM = 120;
@@ -37,7 +43,7 @@ export interface Segmenter {
   /**
    * Looks at the packet and the virtio_net_hdr before it. PLAIN: an ordinary packet, its checksum
    * finished if the kernel had left it. Positive: a superpacket of so many segments, for `cut`.
-   * BAD_OFFLOAD: the two contradict each other.
+   * BAD_OFFLOAD or MALFORMED_OFFLOAD: there is no way to finish or to cut it.
    */
   inspect(at: number, length: number): number;
   /**
@@ -76,16 +82,25 @@ export function createSegmenter(bytes: Uint8Array, sum: Sum): Segmenter {
       if ((flags & virtio.VIRTIO_NEEDS_CSUM) === 0) return PLAIN;
       return finishChecksum(at, length, header);
     }
-    if ((flags & virtio.VIRTIO_NEEDS_CSUM) === 0) return BAD_OFFLOAD;
-    if ((flags & virtio.VIRTIO_RSC_INFO) !== 0) return BAD_OFFLOAD;
+    if (!isKernels(flags, type) || virtio.gsoSize(bytes, header) === 0) return BAD_OFFLOAD;
+    // Of a packet whose checksum somebody vouched for (CHECKSUM_UNNECESSARY) the kernel says so.
+    if ((flags & virtio.VIRTIO_NEEDS_CSUM) === 0) return MALFORMED_OFFLOAD;
     return inspectSuperpacket(at, length, header, type);
+  }
+
+  /** Whether virtio_net_hdr_from_skb of include/linux/virtio_net.h can have made it for a TUN. */
+  function isKernels(flags: number, type: number): boolean {
+    if ((flags & virtio.VIRTIO_RSC_INFO) !== 0) return false;
+    const kind = type & ~virtio.VIRTIO_GSO_ECN;
+    if (kind === virtio.VIRTIO_GSO_UDP_L4) return type === kind;
+    return kind === virtio.VIRTIO_GSO_TCPV4 || kind === virtio.VIRTIO_GSO_TCPV6;
   }
 
   /** The field holds the pseudo-header's sum; the rest is added here (virtio 1.2 §5.1.6). */
   function finishChecksum(at: number, length: number, header: number): number {
     const start = virtio.checksumStart(bytes, header);
     const field = start + virtio.checksumOffset(bytes, header);
-    if (start < IPV4_HEADER_MINIMUM || field + 2 > length) return BAD_OFFLOAD;
+    if (start < IPV4_HEADER_MINIMUM || field + 2 > length) return MALFORMED_OFFLOAD;
     const checksum = complement(sum(at + start, length - start));
     // RFC 768: an all-zero UDP checksum means none, so it is sent as all ones. skb_checksum_help of
     // net/core/dev.c does so for every protocol, and to the others both are the same.
@@ -95,32 +110,31 @@ export function createSegmenter(bytes: Uint8Array, sum: Sum): Segmenter {
 
   function inspectSuperpacket(at: number, length: number, header: number, type: number): number {
     const kind = type & ~virtio.VIRTIO_GSO_ECN;
-    if (length < IPV4_HEADER_MINIMUM + UDP_HEADER_LENGTH) return BAD_OFFLOAD;
+    if (length < IPV4_HEADER_MINIMUM + UDP_HEADER_LENGTH) return MALFORMED_OFFLOAD;
     six = version(bytes, at) === 6;
-    if (!six && version(bytes, at) !== 4) return BAD_OFFLOAD;
+    if (!six && version(bytes, at) !== 4) return MALFORMED_OFFLOAD;
     tcp = kind !== virtio.VIRTIO_GSO_UDP_L4;
     if (tcp && kind !== (six ? virtio.VIRTIO_GSO_TCPV6 : virtio.VIRTIO_GSO_TCPV4)) {
-      return BAD_OFFLOAD;
+      return MALFORMED_OFFLOAD;
     }
-    if (!tcp && type !== kind) return BAD_OFFLOAD;
     ipHeader = six ? IPV6_HEADER_LENGTH : headerLength(bytes, at);
     const transport = six ? bytes[at + IPV6_NEXT_HEADER_AT] : protocol(bytes, at);
-    if (transport !== (tcp ? PROTOCOL_TCP : PROTOCOL_UDP)) return BAD_OFFLOAD;
-    if (virtio.checksumStart(bytes, header) !== ipHeader) return BAD_OFFLOAD;
-    if (virtio.checksumOffset(bytes, header) !== (tcp ? 16 : 6)) return BAD_OFFLOAD;
+    if (transport !== (tcp ? PROTOCOL_TCP : PROTOCOL_UDP)) return MALFORMED_OFFLOAD;
+    if (virtio.checksumStart(bytes, header) !== ipHeader) return MALFORMED_OFFLOAD;
+    if (virtio.checksumOffset(bytes, header) !== (tcp ? 16 : 6)) return MALFORMED_OFFLOAD;
     const minimum = tcp ? TCP_HEADER_MINIMUM : UDP_HEADER_LENGTH;
-    if (ipHeader < IPV4_HEADER_MINIMUM || ipHeader + minimum > length) return BAD_OFFLOAD;
+    if (ipHeader < IPV4_HEADER_MINIMUM || ipHeader + minimum > length) return MALFORMED_OFFLOAD;
     return measure(at, length, virtio.gsoSize(bytes, header));
   }
 
   function measure(at: number, length: number, size: number): number {
     const transport = tcp ? dataOffset(bytes, at + ipHeader) : UDP_HEADER_LENGTH;
     const header = ipHeader + transport;
-    if (tcp && transport < TCP_HEADER_MINIMUM) return BAD_OFFLOAD;
-    if (header > HEADER_MAXIMUM || header > length || size === 0) return BAD_OFFLOAD;
+    if (tcp && transport < TCP_HEADER_MINIMUM) return MALFORMED_OFFLOAD;
+    if (header > HEADER_MAXIMUM || header > length) return MALFORMED_OFFLOAD;
     const payload = length - header;
     const segments = payload === 0 ? 1 : Math.ceil(payload / size);
-    if (segments > SEGMENTS_MAXIMUM) return BAD_OFFLOAD;
+    if (segments > SEGMENTS_MAXIMUM) return MALFORMED_OFFLOAD;
     cuts.at = at;
     cuts.header = header;
     cuts.size = size;

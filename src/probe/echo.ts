@@ -1,8 +1,10 @@
 /** ICMP echo as bytes (RFC 792), for the probe and `weft ping`; packets of pods never come here. */
 import { randomBytes } from 'node:crypto';
+import { ECHO_MARK } from '../wire/icmp.ts';
 
 export const IPV4_HEADER_BYTES = 20;
 const ICMP_HEADER_BYTES = 8;
+/** The mark of four bytes, and as many that, with the identifier, nobody guesses. */
 const COOKIE_BYTES = 8;
 /** The smallest packet that holds our cookie. */
 export const LEAST_ECHO_BYTES = IPV4_HEADER_BYTES + ICMP_HEADER_BYTES + COOKIE_BYTES;
@@ -21,7 +23,9 @@ export interface Mark {
 }
 
 export function makeMark(): Mark {
-  return { identifier: randomBytes(2).readUInt16BE(), cookie: randomBytes(COOKIE_BYTES) };
+  const cookie = randomBytes(COOKIE_BYTES);
+  cookie.writeUInt32BE(ECHO_MARK);
+  return { identifier: randomBytes(2).readUInt16BE(), cookie };
 }
 
 /** What came in for one of our requests. */

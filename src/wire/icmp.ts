@@ -5,7 +5,7 @@ import {
   isThisNetwork4,
   isUnspecifiedOrBroadcast4,
 } from './address.ts';
-import { writeUint16, writeUint32 } from './bytes.ts';
+import { readUint32, writeUint16, writeUint32 } from './bytes.ts';
 import { complement, sumHeader } from './checksum.ts';
 import {
   buildIpv4,
@@ -43,12 +43,28 @@ export const ICMP_CODE_FRAG_NEEDED = 4;
 /** The code of ICMP_TIME_EXCEEDED for a spent time to live. */
 export const ICMP_CODE_IN_TRANSIT = 0;
 
+/**
+ * `weft` in ASCII: how the data of weft's own echo requests begins, and so of the replies to them,
+ * which tells them from packets of pods.
+ */
+export const ECHO_MARK = 0x77656674;
+
 /** As much of the offender as fits is quoted, up to this whole length (RFC 1812 §4.3.2.3). */
 export const ICMP_ERROR_MAXIMUM = 576;
 
 // Precedence "internetwork control" for errors, by RFC 1812 §4.3.2.5.
 const ERROR_TYPE_OF_SERVICE = 0xc0;
 const ERROR_TIME_TO_LIVE = 64;
+
+/** Whether it is an echo request of weft's own or the reply to one; `length` is not trusted. */
+export function isOwnEcho(bytes: Uint8Array, at: number, length: number): boolean {
+  if (length < IPV4_HEADER_MINIMUM || protocol(bytes, at) !== PROTOCOL_ICMP) return false;
+  const data = headerLength(bytes, at) + ICMP_HEADER_LENGTH;
+  if (data + 4 > length || fragmentOffset(bytes, at) !== 0) return false;
+  const type = bytes[at + data - ICMP_HEADER_LENGTH + ICMP_TYPE_AT];
+  if (type !== ICMP_ECHO && type !== ICMP_ECHO_REPLY) return false;
+  return readUint32(bytes, at + data) === ECHO_MARK;
+}
 
 /**
  * Whether an error about this packet may be sent (RFC 1122 §3.2.2, RFC 1812 §4.3.2.7): never

@@ -12,13 +12,18 @@ function macAddress(namespace: string, device: string): number[] {
     .map((byte) => Number.parseInt(byte, 16));
 }
 
-/** Returns a function that sends one IPv4 packet from the node's pod to the node, as a frame. */
-export function frameSender(node: NodeSpace): (packet: Uint8Array) => void {
+/** The Ethernet header of an IPv4 packet from the node's pod to the node. */
+export function hopsOf(node: NodeSpace): Uint8Array {
   const { namespace } = node.pod;
   const addresses = [...macAddress(node.namespace, 'cni0'), ...macAddress(namespace, 'eth0')];
-  const header = Uint8Array.from([...addresses, ...ETHERTYPE_IPV4]);
+  return Uint8Array.from([...addresses, ...ETHERTYPE_IPV4]);
+}
+
+/** Returns a function that sends one IPv4 packet from the node's pod to the node, as a frame. */
+export function frameSender(node: NodeSpace): (packet: Uint8Array) => void {
+  const header = hopsOf(node);
   return (packet) => {
     const frame = Buffer.concat([header, packet]);
-    run(inside(namespace, ['socat', '-u', '-', 'INTERFACE:eth0']), { input: frame });
+    run(inside(node.pod.namespace, ['socat', '-u', '-', 'INTERFACE:eth0']), { input: frame });
   };
 }

@@ -69,7 +69,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     ],
     packages: ['zod'],
   },
-  probe: { may: ['log', 'assert', 'probe'], packages: ['pino', 'raw-socket'] },
+  probe: { may: ['log', 'assert', 'probe', 'wire'], packages: ['pino', 'raw-socket'] },
   doctor: {
     may: [
       ...['api/schema', 'linux', 'dataplane/features'],

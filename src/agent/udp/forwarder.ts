@@ -329,7 +329,8 @@ export class Forwarder {
   }
 
   get deviceUp(): boolean {
-    return !this.lost && (this.upkeep?.deviceUp ?? false);
+    // While it stops nobody reads the device, and probes would only be lost.
+    return !this.lost && !this.stopping && (this.upkeep?.deviceUp ?? false);
   }
 
   /** MTU in bytes of the tunnel and of the underlay; 0 while not known. */

@@ -10,7 +10,9 @@ import {
   NO_PEER,
   ownContains,
   peerAddress,
+  peerCount,
 } from '../../forwarding/table.ts';
+import { isOwnEcho } from '../../wire/icmp.ts';
 import {
   decrementTimeToLive,
   destination,
@@ -28,7 +30,7 @@ import type { Accept, TimeToLiveMode } from '../messages.ts';
 export interface Decap {
   /** True to let the packet in; else the reason is counted. `sender` is the outer source. */
   admit(table: Int32Array, sender: number, at: number, length: number): boolean;
-  /** Counter slot of the last refusal. */
+  /** Counter slot of the last refusal, SENTINELS among them. */
   reason: number;
 }
 
@@ -56,9 +58,22 @@ export function createDecap(
     return false;
   }
 
+  /**
+   * Nodes that begin or move miss each other's probes for a moment: no packet of a pod is lost. Not
+   * so with strangers once peers are known, for anybody may write what probes say.
+   */
+  function forgiveProbe(table: Int32Array, at: number, length: number): boolean {
+    const stranger = decap.reason === counters.RX_UNKNOWN_PEER && peerCount(table) > 0;
+    if (stranger || isForged(decap.reason)) return false;
+    if (!isOwnEcho(bytes, at, length)) return false;
+    block[decap.reason]--;
+    block[counters.PROBES_LOST]++;
+    return false;
+  }
+
   function admit(table: Int32Array, sender: number, at: number, length: number): boolean {
     if (length < IPV4_HEADER_MINIMUM) {
-      return refuse(length === 1 ? counters.RX_SENTINEL : counters.RX_TOO_SHORT);
+      return refuse(length === 1 ? counters.SENTINELS : counters.RX_TOO_SHORT);
     }
     if (version(bytes, at) !== 4) return refuse(counters.RX_NOT_IPV4);
     const header = headerLength(bytes, at);
@@ -67,10 +82,11 @@ export function createDecap(
     if (!headerChecksumValid(bytes, at)) return refuse(counters.RX_BAD_CHECKSUM);
     if (length > mtu) return refuse(counters.RX_TOO_BIG);
     const from = source(bytes, at) | 0;
-    if (!fromPeer(table, sender, from)) return false;
+    if (!fromPeer(table, sender, from)) return forgiveProbe(table, at, length);
     if (isMartian(table, from)) return refuse(counters.RX_MARTIAN_SOURCE);
     if (!ownContains(table, destination(bytes, at))) {
-      return refuse(counters.RX_FOREIGN_DESTINATION);
+      refuse(counters.RX_FOREIGN_DESTINATION);
+      return forgiveProbe(table, at, length);
     }
     if (lowerTimeToLive && !decrementTimeToLive(bytes, at)) {
       answer.timeExceeded(table, at, length);
@@ -98,4 +114,8 @@ export function createDecap(
 
   const decap: Decap = { admit, reason: 0 };
   return decap;
+}
+
+function isForged(reason: number): boolean {
+  return reason === counters.RX_SPOOFED_SOURCE || reason === counters.RX_MARTIAN_SOURCE;
 }

@@ -149,12 +149,14 @@ function inPump(parts: Parts): Pump {
     if (receiver.truncated[i] !== 0) {
       block[counters.RX_TRUNCATED]++;
       if (tap.mode !== 0) tap.drop(counters.RX_TRUNCATED, at, length, receiver.sender[i]);
-      count(i, 1, 0, 0);
+      count(i, 1);
+      ledger.note(i, 1, 0, 0);
       return;
     }
     let datagrams = 0;
     let admitted = 0;
     let payload = 0;
+    let sentinels = 0;
     let from = 0;
     // What follows an admitted packet of this buffer may go in by the short way, unless somebody
     // watches or each packet is to be changed.
@@ -169,14 +171,15 @@ function inPump(parts: Parts): Pump {
         follows = plain;
       } else {
         follows = false;
+        if (size === 1) sentinels++;
       }
       from += step;
     } while (from < length);
-    count(i, datagrams, admitted, payload);
+    count(i, datagrams);
+    ledger.note(i, datagrams - sentinels, admitted, payload);
   }
 
-  function count(i: number, datagrams: number, admitted: number, payload: number): void {
-    ledger.note(i, datagrams, admitted, payload);
+  function count(i: number, datagrams: number): void {
     block[counters.DATAGRAMS] += datagrams;
     block[counters.OUTER_BYTES] += receiver.length[i] + counters.OUTER_HEADERS * datagrams;
     counters.observe(block, counters.RUN_HISTOGRAM, datagrams);
@@ -187,7 +190,7 @@ function inPump(parts: Parts): Pump {
     const sender = receiver.sender[i];
     const tos = receiver.typeOfService[i];
     if (!decap.admit(table, sender, at, size)) {
-      if (tap.mode !== 0) tap.drop(decap.reason, at, size, sender);
+      if (tap.mode !== 0 && size > 1) tap.drop(decap.reason, at, size, sender);
       return false;
     }
     if ((tos & ECN_BITS) !== 0 && !propagateCongestion(bytes, at, tos)) {

@@ -1,5 +1,6 @@
 /** Out: which peer carries a packet, or a counted reason why none does. */
 import { isSuspended, lookup, NO_PEER, ownContains } from '../../forwarding/table.ts';
+import { isOwnEcho } from '../../wire/icmp.ts';
 import {
   decrementTimeToLive,
   destination,
@@ -52,7 +53,12 @@ export function createEncap(
     const slot = lookup(table, to);
     if (slot === NO_PEER) {
       answer.unreachable(table, at, length);
-      return refuse(whyNoPeer(table, to), packets);
+      const reason = whyNoPeer(table, to);
+      // To a peer that just left: no packet of a pod.
+      if (!isOwnEcho(bytes, at, length)) return refuse(reason, packets);
+      refuse(counters.PROBES_LOST, packets);
+      encap.reason = reason;
+      return REFUSED;
     }
     if (lowerTimeToLive && !decrementTimeToLive(bytes, at)) {
       answer.timeExceeded(table, at, length);

@@ -146,9 +146,11 @@ function outPump(parts: Parts): Pump {
 
   function forward(table: Int32Array, at: number, length: number): void {
     const segments = vnetHeader ? segmenter.inspect(at, length) : PLAIN;
-    if (segments === BAD_OFFLOAD) {
-      block[counters.TX_BAD_OFFLOAD]++;
-      if (tap.mode !== 0) tap.drop(counters.TX_BAD_OFFLOAD, at, length, 0);
+    if (segments < PLAIN) {
+      const bad = segments === BAD_OFFLOAD;
+      const reason = bad ? counters.TX_BAD_OFFLOAD : counters.TX_MALFORMED_OFFLOAD;
+      block[reason]++;
+      if (tap.mode !== 0) tap.drop(reason, at, length, 0);
       return;
     }
     const packets = segments === PLAIN ? 1 : segments;

@@ -1,6 +1,7 @@
 /** Counts what became of datagrams: each ends in exactly one of sent or a drop with its reason. */
 import { EAGAIN, ENOBUFS, ENOMEM } from '../../sys/errno.ts';
 import type { Outbox } from '../../udp/runs.ts';
+import { isOwnEcho } from '../../wire/icmp.ts';
 import { totalLength } from '../../wire/ipv4.ts';
 import * as counters from '../counters.ts';
 import type { Tap } from '../tap/writer.ts';
@@ -32,12 +33,17 @@ export function createTally(
   }
 
   function dropped(outbox: Outbox, reason: number, first: number, datagrams: number): void {
+    // A superpacket is shown whole, by the header that it came with.
+    const at = outbox.packet[first];
+    const length = totalLength(bytes, at);
+    if (tap.mode !== 0) tap.drop(reason, at, length, outbox.peer[first]);
+    if (isOwnEcho(bytes, at, length)) {
+      block[counters.PROBES_LOST] += datagrams;
+      return;
+    }
     block[reason] += datagrams;
     const account = outbox.account[first] * counters.ACCOUNT_SLOTS;
     accounts[account + counters.ACCOUNT_DROPS] += datagrams;
-    // A superpacket is shown whole, by the header that it came with.
-    const at = outbox.packet[first];
-    if (tap.mode !== 0) tap.drop(reason, at, totalLength(bytes, at), outbox.peer[first]);
   }
 
   function refused(outbox: Outbox, code: number, first: number, datagrams: number): void {
