@@ -25,7 +25,8 @@ import { NO_COUNTS, NO_STATUS, type Peers } from './peers.ts';
 import { Readiness } from './readiness.ts';
 import { createForDataplane, LeaseOnly, Udp } from './udp/backend.ts';
 import { Forwarder } from './udp/forwarder.ts';
-import { chooseUplink, type Uplink } from './uplink.ts';
+import { UplinkChoice } from './underlay/remembered.ts';
+import type { Uplink } from './uplink.ts';
 
 /** A network config that cannot be used is looked at again; somebody is at work on it. */
 const LOOK_AGAIN_MS = 2_000;
@@ -100,9 +101,13 @@ export class Agent implements Observed {
     const waiting = (reason: string) => readiness.set('config', reason);
     const network = await awaitNetworkConfig(source, log, signal, { waiting });
     readiness.clear('config');
-    const uplink = await chooseUplink(run, config);
+    const choice = new UplinkChoice(`${config.subnetFile}.underlay`, config, log);
+    const uplink = await choice.choose(run);
     await this.join(network, () => this.uplink ?? uplink);
-    const changed = (moved: Uplink) => this.member?.move(moved);
+    const changed = (moved: Uplink) => {
+      void choice.note(moved);
+      this.member?.move(moved);
+    };
     this.watch = watchUplink({ run, wishes: config, uplink, readiness, log, changed });
     readiness.clear('start');
   }

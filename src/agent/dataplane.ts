@@ -17,7 +17,8 @@ import { NO_COUNTS, NO_STATUS, type Peers, tellReady, watchPeers } from './peers
 import { Readiness } from './readiness.ts';
 import type { TunnelDevice } from './udp/device.ts';
 import { Forwarder } from './udp/forwarder.ts';
-import { chooseUplink, type Uplink } from './uplink.ts';
+import { UplinkChoice } from './underlay/remembered.ts';
+import type { Uplink } from './uplink.ts';
 
 const STOP_STEP_MS = 3_000;
 /** A rebinding is made of several such steps, and of commands with a deadline of their own. */
@@ -71,13 +72,14 @@ export class Dataplane {
   private async start(signal: AbortSignal): Promise<void> {
     const { config, log } = this;
     const node = await settings.readNodeSettings(config, this.readiness, log, signal);
-    const uplink = await chooseUplink(this.run, config);
+    const choice = this.createChoice();
+    const uplink = await choice.choose(this.run);
     const mtu = settings.chooseMtu(config.mtu, node.mtu, uplink, log);
     signal.throwIfAborted();
     this.device = { name: config.device, mtu, subnet: node.subnet, network: node.network };
     await this.forwarder.start({ device: this.device, uplink, port: config.port }, signal);
     this.uplink = uplink;
-    this.startWatch(uplink, signal);
+    this.startWatch(uplink, choice, signal);
     this.sinceSeconds = Date.now() / 1000;
     this.readiness.set('leases', `no list of leases yet from ${this.source.name}`);
     const guard = this.createGuard(this.device);
@@ -107,7 +109,15 @@ export class Dataplane {
     return { network, own: { subnet, publicAddress }, reachable: reachableByUdp };
   }
 
-  private startWatch(uplink: Uplink, signal: AbortSignal): void {
+  /** The agent beside us, whose options may be others, keeps a file of its own. */
+  private createChoice(): UplinkChoice {
+    const { config, log } = this;
+    const given = config.subnet !== undefined;
+    const path = given ? undefined : `${config.subnetFile}.dataplane-underlay`;
+    return new UplinkChoice(path, config, log);
+  }
+
+  private startWatch(uplink: Uplink, choice: UplinkChoice, signal: AbortSignal): void {
     const { run, config, readiness, log } = this;
     this.settler = new Settler({
       settle: () => this.rebind(AbortSignal.any([signal, this.ending.signal])),
@@ -118,8 +128,11 @@ export class Dataplane {
       recovered: () => readiness.clear('rebind'),
     });
     const changed = (moved: Uplink) => {
-      if (moved.address !== this.uplink?.address) this.settler?.wake();
-      else this.forwarder.noteUnderlayMtu(moved.mtu);
+      void choice.note(moved);
+      const was = this.uplink;
+      if (moved.address !== was?.address) return this.settler?.wake();
+      this.uplink = moved;
+      if (moved.mtu !== was.mtu) this.forwarder.noteUnderlayMtu(moved.mtu);
     };
     this.watch = watchUplink({ run, wishes: config, uplink, readiness, log, changed });
   }

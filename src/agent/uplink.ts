@@ -1,8 +1,9 @@
 import type { Run } from '../linux/command.ts';
-import { type Link, type LinkAddress, listLinks } from '../linux/link.ts';
-import { listRoutes, lookUpRoute } from '../linux/route.ts';
+import { type Link, listLinks } from '../linux/link.ts';
+import { listRoutes, lookUpRoute, type Route } from '../linux/route.ts';
 import { formatAddress4, parseAddress4 } from '../wire/address.ts';
 import { Fault } from './fault.ts';
+import { isOverlayDevice, mayBeUnderlay, ownerOf, usableAddresses } from './underlay/candidates.ts';
 
 /** What the operator said about the way to peers; all may be left out. */
 export interface UplinkWishes {
@@ -10,11 +11,16 @@ export interface UplinkWishes {
   readonly interfacePatterns: readonly RegExp[];
   readonly interfaceCanReach: number | undefined;
   readonly publicAddress: number | undefined;
+  /** The overlay's own device (--dev), which is never the underlay. */
+  readonly device?: string;
 }
 
 /** The underlay interface, and our address there and as peers see it (host-order uint32). */
 export interface Uplink {
+  /** The device that packets to peers leave by. */
   readonly name: string;
+  /** The one that has the address, where a route's `src` lies on another: on `lo`, say. */
+  readonly owner?: string;
   readonly mtu: number;
   readonly address: number;
   readonly publicAddress: number;
@@ -32,23 +38,48 @@ interface Pick {
  * Chooses the underlay as flannel does: each --iface in turn, each --iface-regex, then
  * --iface-can-reach; without any of these the owner of --public-ip, else the interface of the
  * first default route.
+ * @param remembered the address chosen before under the same wishes, which stays chosen while any
+ * interface has it
  * @throws Fault that names everything that was tried
  */
-export async function chooseUplink(run: Run, wishes: UplinkWishes): Promise<Uplink> {
-  const links = await listLinks(run);
+export async function chooseUplink(
+  run: Run,
+  wishes: UplinkWishes,
+  remembered?: number,
+): Promise<Uplink> {
+  const all = await listLinks(run);
+  const links = all.filter(({ name }) => !isOverlayDevice(name, wishes.device));
   const tried: string[] = [];
   const pick =
     (await byWish(run, links, wishes, tried)) ?? (await unasked(run, links, wishes, tried));
-  if (pick === undefined) throw noUplink(tried, links);
-  if (pick.link.mtu === 0) throw new Fault('environment', `underlay ${pick.link.name} has MTU 0`);
-  const address = parseAddress4(pick.address)!;
+  const chosen = keep(links, pick, remembered) ?? pick;
+  if (chosen === undefined) throw noUplink(tried, links);
+  const { link, reason } = chosen;
+  if (link.mtu === 0) throw new Fault('environment', `underlay ${link.name} has MTU 0`);
+  const address = parseAddress4(chosen.address)!;
+  const owner = ownerOf(links, address, link.name)?.name ?? link.name;
   return {
-    name: pick.link.name,
-    mtu: pick.link.mtu,
+    name: link.name,
+    ...(owner === link.name ? {} : { owner }),
+    mtu: link.mtu,
     address,
     publicAddress: wishes.publicAddress ?? address,
-    reason: pick.reason,
+    reason,
   };
+}
+
+function keep(
+  links: readonly Link[],
+  pick: Pick | undefined,
+  remembered: number | undefined,
+): Pick | undefined {
+  if (remembered === undefined || !mayBeUnderlay(remembered)) return undefined;
+  const address = formatAddress4(remembered);
+  if (pick?.address === address) return undefined;
+  const link = ownerOf(links, remembered);
+  if (link === undefined) return undefined;
+  const now = pick === undefined ? 'nothing would be' : `now ${pick.address} would be`;
+  return { link, address, reason: `chosen before; ${now}${pick ? `, by ${pick.reason}` : ''}` };
 }
 
 function noUplink(tried: readonly string[], links: readonly Link[]): Fault {
@@ -91,9 +122,8 @@ async function unasked(
   if (tried.length > 0) return undefined;
   if (wishes.publicAddress === undefined) return byDefaultRoute(run, links, tried);
   const wanted = formatAddress4(wishes.publicAddress);
-  const link = ownerOf(links, wanted);
+  const link = named(links, wishes.publicAddress, `--public-ip ${wanted}`, tried);
   if (link !== undefined) return { link, address: wanted, reason: `owns --public-ip ${wanted}` };
-  tried.push(`--public-ip ${wanted} is on no interface (behind NAT, give --iface too)`);
   return undefined;
 }
 
@@ -102,11 +132,10 @@ function byNameOrAddress(
   wanted: string,
   tried: string[],
 ): Pick | undefined {
-  if (parseAddress4(wanted) !== undefined) {
-    const link = ownerOf(links, wanted);
-    if (link !== undefined) return { link, address: wanted, reason: `--iface ${wanted}` };
-    tried.push(`--iface ${wanted} is on no interface`);
-    return undefined;
+  const asAddress = parseAddress4(wanted);
+  if (asAddress !== undefined) {
+    const link = named(links, asAddress, `--iface ${wanted}`, tried);
+    return link && { link, address: wanted, reason: `--iface ${wanted}` };
   }
   const link = links.find((candidate) => candidate.name === wanted);
   if (link === undefined) {
@@ -115,7 +144,25 @@ function byNameOrAddress(
   }
   const address = usableAddresses(link)[0];
   if (address !== undefined) return { link, address: address.local, reason: `--iface ${wanted}` };
-  tried.push(`--iface ${wanted} has no IPv4 address`);
+  tried.push(`--iface ${wanted} has no IPv4 address that peers can send to`);
+  return undefined;
+}
+
+/** The owner of an address that the operator named. */
+function named(
+  links: readonly Link[],
+  address: number,
+  option: string,
+  tried: string[],
+): Link | undefined {
+  const link = mayBeUnderlay(address) ? ownerOf(links, address) : undefined;
+  if (link !== undefined) return link;
+  const nat = option.startsWith('--public-ip') ? ' (behind NAT, give --iface too)' : '';
+  tried.push(
+    mayBeUnderlay(address)
+      ? `${option} is on no interface${nat}`
+      : `${option} is no address that peers can send to`,
+  );
   return undefined;
 }
 
@@ -132,7 +179,7 @@ function byPattern(links: readonly Link[], pattern: RegExp, tried: string[]): Pi
       return { link, address: address.local, reason };
     }
   }
-  tried.push(`${reason} matches no interface with an IPv4 address`);
+  tried.push(`${reason} matches no interface with an IPv4 address that peers can send to`);
   return undefined;
 }
 
@@ -145,11 +192,21 @@ async function byRouteTo(
   const route = await lookUpRoute(run, target);
   const link = links.find((candidate) => candidate.name === route?.device);
   const address = route?.source ?? (link && usableAddresses(link)[0]?.local);
-  if (link !== undefined && address !== undefined) {
-    return { link, address, reason: `--iface-can-reach ${target}` };
+  const refused = whyNotBy(route, link, address);
+  if (refused === undefined) {
+    return { link: link!, address: address!, reason: `--iface-can-reach ${target}` };
   }
-  tried.push(`--iface-can-reach ${target}: no route there`);
+  tried.push(`--iface-can-reach ${target}: ${refused}`);
   return undefined;
+}
+
+function whyNotBy(route: Route | undefined, link: Link | undefined, address: string | undefined) {
+  if (route === undefined) return 'no route there';
+  if (route.type === 'local') return 'this host itself has that address';
+  if (link === undefined) return `the route there leads into ${route.device}, the overlay itself`;
+  const known = address === undefined ? undefined : parseAddress4(address);
+  if (known !== undefined && mayBeUnderlay(known)) return undefined;
+  return `${link.name} has no IPv4 address that peers can send to`;
 }
 
 async function byDefaultRoute(
@@ -157,29 +214,15 @@ async function byDefaultRoute(
   links: readonly Link[],
   tried: string[],
 ): Promise<Pick | undefined> {
-  const route = (await listRoutes(run, 'default')).find((row) => row.device !== undefined);
-  const link = links.find((candidate) => candidate.name === route?.device);
+  const routes = await listRoutes(run, 'default');
+  const byRoute = routes.map((route) => links.find(({ name }) => name === route.device));
+  const link = byRoute.find((found) => found !== undefined);
   if (link === undefined) {
     tried.push('no --iface given, and there is no default route');
     return undefined;
   }
   const address = usableAddresses(link)[0];
   if (address !== undefined) return { link, address: address.local, reason: 'default route' };
-  tried.push(`${link.name} of the default route has no IPv4 address`);
+  tried.push(`${link.name} of the default route has no IPv4 address that peers can send to`);
   return undefined;
-}
-
-function ownerOf(links: readonly Link[], address: string): Link | undefined {
-  return links.find((link) =>
-    link.addresses.some((row) => row.family === 'inet' && row.local === address),
-  );
-}
-
-/** Addresses a node may be known by, best first: global, permanent; never deprecated. */
-export function usableAddresses(link: Link): LinkAddress[] {
-  const rank = (row: LinkAddress) =>
-    (row.scope === 'global' ? 0 : 4) + (row.dynamic ? 2 : 0) + (row.temporary ? 1 : 0);
-  return link.addresses
-    .filter((row) => row.family === 'inet' && !row.deprecated)
-    .sort((a, b) => rank(a) - rank(b));
 }

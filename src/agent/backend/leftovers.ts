@@ -1,7 +1,7 @@
 import type { Run } from '../../linux/command.ts';
 import { deleteLink, type Link, listLinks } from '../../linux/link.ts';
 import { contains, type Prefix4, parseAddress4 } from '../../wire/address.ts';
-import { VXLAN_NAME } from './routes.ts';
+import { VXLAN_NAME } from '../underlay/candidates.ts';
 
 /** Names that flannel gives TUN devices. */
 const TUN_NAME = /^flannel\d+$/;

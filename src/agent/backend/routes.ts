@@ -13,11 +13,9 @@ import {
   parsePrefix4,
   prefixContains,
 } from '../../wire/address.ts';
+import { VXLAN_NAME } from '../underlay/candidates.ts';
 import type { OwnLease } from './backend.ts';
 import type { FoundEntry } from './reconcile/plan.ts';
-
-/** Names that flannel gives vxlan devices. */
-export const VXLAN_NAME = /^flannel\.\d+$/;
 
 /** Where routes to peers are looked for, and what they look like. */
 export type Ground = Pick<OwnLease, 'subnet' | 'network'>;

@@ -1,9 +1,10 @@
 import type { Run } from '../../linux/command.ts';
 import { type Link, listLinks } from '../../linux/link.ts';
 import type { Logger } from '../../log.ts';
-import { formatAddress4, parseAddress4 } from '../../wire/address.ts';
+import { formatAddress4 } from '../../wire/address.ts';
 import type { Readiness } from '../readiness.ts';
-import { type Uplink, type UplinkWishes, usableAddresses } from '../uplink.ts';
+import { followUplink } from '../underlay/follow.ts';
+import type { Uplink, UplinkWishes } from '../uplink.ts';
 import { Lookout } from './lookout.ts';
 
 export interface UplinkWatchOptions {
@@ -25,80 +26,87 @@ export interface UplinkWatch {
 }
 
 /**
- * Follows address and MTU of the underlay's interface while weft runs. The interface itself stays
- * the one chosen at the start: a second default route must not move a node. Where the operator
- * named an address, nothing else is taken in its place.
+ * Follows address and MTU of the underlay while weft runs. What was chosen at the start stays
+ * chosen: a second default route or a better address must not move a node. Where the operator named
+ * an address, nothing else is taken in its place.
  */
 export function watchUplink(options: UplinkWatchOptions): UplinkWatch {
   return new Watch(options);
 }
 
+/**
+ * An address may be removed and added again, by networkd or by hand: only one that stays away this
+ * long is given up for another, which every peer has to be told of.
+ */
+const PATIENCE_MS = 2_000;
+
 class Watch implements UplinkWatch {
   uplink: Uplink;
   private readonly options: UplinkWatchOptions;
   private readonly lookout: Lookout;
+  private readonly home: number;
+  private missingSince: number | undefined;
+  private again: NodeJS.Timeout | undefined;
 
   constructor(options: UplinkWatchOptions) {
     this.options = options;
     this.uplink = options.uplink;
+    this.home = options.uplink.address;
     const { log, prefix } = options;
     this.lookout = new Lookout({ look: () => this.look(), monitor: { log, prefix } });
   }
 
   stop(): Promise<void> {
+    clearTimeout(this.again);
     return this.lookout.stop();
   }
 
   private async look(): Promise<void> {
-    const { name } = this.uplink;
     try {
       const links = await listLinks(this.options.run);
-      if (!this.lookout.stopped) this.judge(links.find((link) => link.name === name));
+      if (!this.lookout.stopped) this.judge(links);
     } catch (error) {
-      this.complain(`cannot look at ${name}: ${(error as Error).message}`);
+      this.complain(`cannot look at ${this.uplink.name}: ${(error as Error).message}`);
     }
   }
 
-  private judge(link: Link | undefined): void {
-    const { name } = this.uplink;
+  private judge(links: readonly Link[]): void {
+    const { wishes } = this.options;
+    const found = followUplink(links, this.uplink, this.home, wishes);
+    if (found.kind === 'lost') this.complain(found.reason);
+    else if (found.kind === 'replaced' && this.mayReturn(found.uplink)) return;
+    else this.welcome(found.uplink);
+    if (found.kind !== 'replaced') this.missingSince = undefined;
+  }
+
+  /** Whether the address that is gone is waited for still. */
+  private mayReturn({ name, owner = name, address }: Uplink): boolean {
+    const now = performance.now();
+    this.missingSince ??= now;
+    const left = this.missingSince + PATIENCE_MS - now;
+    if (left <= 0) return false;
     const was = formatAddress4(this.uplink.address);
-    const address = link && this.addressOn(link, was);
-    if (link === undefined) this.complain(`underlay ${name} is gone`);
-    else if (address === undefined) this.complain(`underlay ${name} lost its address ${was}`);
-    else if (!link.up) this.complain(`underlay ${name} is down: ip link set ${name} up`);
-    else this.welcome(address, link.mtu);
+    const next = `${formatAddress4(address)} takes its place unless it comes back`;
+    this.complain(`underlay ${owner} lost its address ${was}: ${next}`);
+    clearTimeout(this.again);
+    this.again = setTimeout(() => void this.lookout.look(), left);
+    return true;
   }
 
-  private welcome(address: string, mtu: number): void {
+  private welcome(next: Uplink): void {
     const { readiness, log } = this.options;
-    const same = address === formatAddress4(this.uplink.address);
-    if (readiness.clear('underlay') && same) {
-      log.info(`underlay ${this.uplink.name} has ${address} again`);
-    }
-    if (!same || mtu !== this.uplink.mtu) this.follow(address, mtu);
-  }
-
-  /** The address in use if it is still there, else the one that would be chosen now. */
-  private addressOn(link: Link, was: string): string | undefined {
-    const { interfaces, interfacePatterns: patterns, publicAddress } = this.options.wishes;
-    const present = usableAddresses(link).map((row) => row.local);
-    if (present.includes(was)) return was;
-    if (interfaces.includes(was)) return undefined;
-    // Peers send to --public-ip, which nothing else on the interface answers for.
-    if (publicAddress !== undefined && formatAddress4(publicAddress) === was) return undefined;
-    const byAddress = patterns.some((pattern) => pattern.test(was) && !pattern.test(link.name));
-    const fits = (address: string) => patterns.some((pattern) => pattern.test(address));
-    return byAddress ? present.find(fits) : present[0];
-  }
-
-  private follow(text: string, mtu: number): void {
-    const { wishes, log, changed } = this.options;
     const { uplink } = this;
-    const address = parseAddress4(text)!;
-    this.uplink = { ...uplink, address, mtu, publicAddress: wishes.publicAddress ?? address };
-    const was = `${formatAddress4(uplink.address)}, MTU ${uplink.mtu}`;
-    log.warn(`underlay ${uplink.name} now has ${text}, MTU ${mtu}; it had ${was}`);
-    changed(this.uplink);
+    const text = formatAddress4(next.address);
+    const same = next.address === uplink.address;
+    if (readiness.clear('underlay') && same) log.info(`underlay ${next.name} has ${text} again`);
+    if (same && next.mtu === uplink.mtu && next.name === uplink.name) {
+      this.uplink = next;
+      return;
+    }
+    this.uplink = next;
+    const was = `${formatAddress4(uplink.address)} on ${uplink.name}, MTU ${uplink.mtu}`;
+    log.warn(`underlay ${next.name} now has ${text}, MTU ${next.mtu}; it was ${was}`);
+    this.options.changed(next);
   }
 
   private complain(sentence: string): void {

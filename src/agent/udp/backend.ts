@@ -138,7 +138,10 @@ export class Udp extends Quiet {
     const device = { name: this.config.device, mtu: this.mtu, subnet, network };
     const way = { device, uplink: this.uplink, port: this.port };
     const { running } = this;
-    if (running !== undefined && sameWay(running, way) && !this.forwarder.lost) return;
+    if (running !== undefined && sameWay(running, way) && !this.forwarder.lost) {
+      this.running = way;
+      return;
+    }
     await this.halt(running !== undefined && sameSubnet(running.device, device));
     this.ending.throwIfAborted();
     try {
@@ -203,8 +206,8 @@ function sameWay(one: Way, other: Way): boolean {
   return (
     one.device.mtu === other.device.mtu &&
     sameSubnet(one.device, other.device) &&
-    one.uplink.address === other.uplink.address &&
-    one.uplink.name === other.uplink.name
+    // Sockets are bound to the address, on whatever interface it is.
+    one.uplink.address === other.uplink.address
   );
 }
 
