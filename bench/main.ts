@@ -8,6 +8,7 @@ import { type MicroBench, runBench } from './harness.ts';
 import { lookups } from './lookup.bench.ts';
 import { benchScrape } from './scrape.ts';
 import { segment } from './segment.bench.ts';
+import { benchStart } from './start.ts';
 import { tap } from './tap.bench.ts';
 
 const BENCHES: readonly MicroBench[] = [
@@ -21,11 +22,13 @@ const BENCHES: readonly MicroBench[] = [
   tap,
 ];
 
-/** Of whole requests; it waits, and so is none of the others. */
+/** Of whole requests and of whole processes; they wait, and so are none of the others. */
 const SCRAPE = 'scrape';
 const SCRAPES = 500;
+const START = 'start';
+const STARTS = 9;
 
-const known = [...BENCHES.map(({ name }) => name), SCRAPE];
+const known = [...BENCHES.map(({ name }) => name), SCRAPE, START];
 const wanted = process.argv.slice(2);
 const unknown = wanted.filter((name) => !known.includes(name));
 const print = (line: string) => process.stdout.write(`${line}\n`);
@@ -39,4 +42,5 @@ if (unknown.length > 0) {
     runBench(bench, 'real', print);
   }
   if (wanted.length === 0 || wanted.includes(SCRAPE)) await benchScrape(SCRAPES, print);
+  if (wanted.length === 0 || wanted.includes(START)) await benchStart(STARTS, print);
 }

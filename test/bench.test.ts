@@ -14,6 +14,7 @@ import { type Outcome, renderResults, summarise } from '../bench/netns/results.t
 import { searchRate } from '../bench/netns/search.ts';
 import { measureScrape } from '../bench/scrape.ts';
 import { segment } from '../bench/segment.bench.ts';
+import { measureStart } from '../bench/start.ts';
 import { tap } from '../bench/tap.bench.ts';
 
 describe('micro-benches', () => {
@@ -36,6 +37,13 @@ describe('micro-benches', () => {
     const [without, withPeers] = [await measureScrape(0, 2), await measureScrape(10, 2)];
     assert.ok(without.series > 200 && without.medianMs > 0);
     assert.equal(withPeers.series, without.series + 10 * 10 + 6);
+  });
+
+  test('start times Node, the version and a whole weft run', async () => {
+    const { node, version, run } = await measureStart(1);
+    assert.ok(node > 0 && version > 0);
+    // Without root there is no namespace to run it in.
+    assert.equal(run !== undefined && run > node, process.getuid?.() === 0);
   });
 
   test('both checksums compute one thing', () => {

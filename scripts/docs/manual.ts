@@ -1,12 +1,14 @@
 import type { Command, Option } from 'commander';
 import { ENVIRONMENT_HELP } from '../../src/cli/arguments.ts';
 import { EXIT_HELP } from '../../src/cli/exit.ts';
-import { createProgram } from '../../src/cli/main.ts';
+import { createProgram } from '../../src/cli/program.ts';
 import { LOOK_EXIT_HELP } from '../../src/cli/show/asking.ts';
+
+const PROGRAM = await createProgram({ environment: {}, end: () => undefined });
 
 /** docs/man/weft.1: the manual in man(7), from the commands and tables that --help shows. */
 export function renderManual(): string {
-  const program = createProgram({}, () => undefined);
+  const program = PROGRAM;
   return [
     '.\\" Written by `make docs` from the tables in src/; edit those.',
     '.TH WEFT 1 "" "weft" "User Commands"',

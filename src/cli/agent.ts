@@ -1,7 +1,5 @@
-import { Agent } from '../agent/agent.ts';
-import { agentMetrics } from '../observe/agent-metrics.ts';
 import { daemonCommand } from './arguments.ts';
-import { type Order, serve } from './daemon.ts';
+import type { Order } from './daemon.ts';
 
 export const agentCommand = daemonCommand(
   {
@@ -31,7 +29,11 @@ export const runCommand = daemonCommand(
   (order) => liveAsAgent(order, true),
 );
 
-function liveAsAgent(order: Order, movesPackets: boolean): Promise<number> {
+/** Loaded only now: the help needs none of it. */
+async function liveAsAgent(order: Order, movesPackets: boolean): Promise<number> {
+  const { serve } = await import('./daemon.ts');
+  const { Agent } = await import('../agent/agent.ts');
+  const { agentMetrics } = await import('../observe/agent-metrics.ts');
   return serve(order, (config, log) => {
     const agent = new Agent({ config, log, movesPackets });
     return {

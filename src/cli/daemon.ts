@@ -15,9 +15,9 @@ import { startOverlayProbe } from '../probe/overlay.ts';
 import { type Announcement, announce } from '../systemd/announce.ts';
 import { createWatch } from '../watch/watch.ts';
 import { apiView, probeTargets } from './api-view.ts';
-import { readVersions } from './build.ts';
 import { EXIT } from './exit.ts';
 import { tell } from './format/print.ts';
+import { readVersions } from './start/versions.ts';
 
 /** One long-lived command as it was given. */
 export interface Order {

@@ -1,6 +1,4 @@
-import { Dataplane } from '../agent/dataplane.ts';
 import { daemonCommand } from './arguments.ts';
-import { serve } from './daemon.ts';
 
 export const dataplaneCommand = daemonCommand(
   {
@@ -14,9 +12,13 @@ export const dataplaneCommand = daemonCommand(
   weft dataplane --network 10.244.0.0/16 --subnet 10.244.1.0/24 --leases leases.json
       with leases.json like {"10.244.2.0-24": {"PublicIP": "192.0.2.2"}}`,
   },
-  (order) =>
-    serve(order, (config, log) => {
+  async (order) => {
+    // Loaded only now: the help needs none of it.
+    const { serve } = await import('./daemon.ts');
+    const { Dataplane } = await import('../agent/dataplane.ts');
+    return serve(order, (config, log) => {
       const dataplane = new Dataplane(config, log);
       return { node: dataplane, live: (signal) => dataplane.live(signal) };
-    }),
+    });
+  },
 );

@@ -1,12 +1,7 @@
-import { Fault } from '../agent/fault.ts';
-import { ApiError } from '../api/client.ts';
-import { SocketError } from '../api/server.ts';
-import { ConfigError } from '../config.ts';
-import { SourceOptionsError } from '../lease/source.ts';
-import { CommandError } from '../linux/command.ts';
-import { ListenError } from '../observe/http.ts';
-import { NoRawSocket } from '../probe/socket.ts';
-import { OutputError, tell } from './format/print.ts';
+import type { Fault } from '../agent/fault.ts';
+import type { ApiError } from '../api/client.ts';
+import type { ConfigError } from '../config.ts';
+import { tell } from './format/print.ts';
 
 /** What the process says of its end to whoever started it. */
 export const EXIT = {
@@ -39,37 +34,41 @@ export function explainEnd(error: unknown): number {
   const [code, lines] = classify(error);
   for (const line of lines) tell(line);
   // process.exit joins every thread first, and so would wait for the one that hangs.
-  if (error instanceof Fault && error.kind === 'hang') process.kill(process.pid, 'SIGKILL');
+  if (error instanceof Error && isHang(error)) process.kill(process.pid, 'SIGKILL');
   return code;
 }
 
+/** By the name of the error, so that a command loads only what it uses itself. */
 function classify(error: unknown): [code: number, lines: readonly string[]] {
-  if (error instanceof NoRawSocket || error instanceof OutputError) {
-    return [EXIT.environment, [error.message]];
+  if (!(error instanceof Error)) return [EXIT.unexpected, [`${error}`]];
+  switch (error.name) {
+    case 'ApiError':
+      return [EXIT.unanswered, [error.message, (error as ApiError).cure]];
+    case 'ConfigError':
+    case 'SourceOptionsError':
+      return [EXIT.configuration, (error as ConfigError).faults];
+    case 'Fault': {
+      const { kind } = error as Fault;
+      return [EXIT[kind === 'hang' ? 'dataplane' : kind], [error.message]];
+    }
+    case 'NoRawSocket':
+    case 'OutputError':
+    case 'ListenError':
+    case 'SocketError':
+    case 'CommandError':
+    case 'SyscallError':
+      return [EXIT.environment, [error.message]];
+    default:
+      return [EXIT.unexpected, unexpected(error)];
   }
-  if (error instanceof ApiError) return [EXIT.unanswered, [error.message, error.cure]];
-  if (error instanceof ConfigError || error instanceof SourceOptionsError) {
-    return [EXIT.configuration, error.faults];
-  }
-  if (error instanceof Fault) {
-    return [EXIT[error.kind === 'hang' ? 'dataplane' : error.kind], [error.message]];
-  }
-  if (
-    error instanceof ListenError ||
-    error instanceof SocketError ||
-    error instanceof CommandError
-  ) {
-    return [EXIT.environment, [error.message]];
-  }
-  if (error instanceof Error && error.name === 'SyscallError') {
-    return [EXIT.environment, [error.message]];
-  }
-  return [EXIT.unexpected, unexpected(error)];
+}
+
+function isHang(error: Error): boolean {
+  return error.name === 'Fault' && (error as Fault).kind === 'hang';
 }
 
 /** The message is one line, whatever somebody wrote into it; the frames of the stack are ours. */
-function unexpected(error: unknown): string[] {
-  if (!(error instanceof Error)) return [`${error}`];
+function unexpected(error: Error): string[] {
   const frames = (error.stack ?? '').split('\n').filter((line) => /^ {4}at /.test(line));
   return [`${error.name}: ${error.message}`, ...frames];
 }

@@ -84,7 +84,7 @@ export class EtcdLine {
   /** Makes a line; nothing is sent before the first call. @throws EtcdError */
   static async create(settings: EtcdSettings, endpoint: EtcdEndpoint): Promise<EtcdLine> {
     // Loaded on first use: reading etcd's protocol takes 0.1 s that other sources need not spend.
-    const { Etcd3 } = await import('etcd3');
+    const { Etcd3 } = (await import('etcd3')).default;
     return new EtcdLine(settings, endpoint, readSecrets(settings), Etcd3);
   }
 

@@ -3,9 +3,9 @@ import { createRequire } from 'node:module';
 import { release } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { BuildInfo } from '../observe/metrics.ts';
+import type { BuildInfo } from '../../observe/metrics.ts';
 
-/** Versions of all that decides how packets move, for `--version` and the build metric. */
+/** Versions of all that decides how packets move, for the build metric. */
 export function readVersions(): BuildInfo {
   return {
     version: ownVersion(),
@@ -15,7 +15,8 @@ export function readVersions(): BuildInfo {
   };
 }
 
-function ownVersion(): string {
+/** weft's own, from its package. */
+export function ownVersion(): string {
   return versionAbove(fileURLToPath(import.meta.url), 'weft');
 }
 
