@@ -5,7 +5,7 @@ import type { DescribedOption } from '../config/describe.ts';
 import type { Config } from '../config.ts';
 import type { PeerTraffic } from '../dataplane/accounts.ts';
 import { FEATURES } from '../dataplane/messages.ts';
-import type { OverlayProbe, Target } from '../probe/overlay.ts';
+import type { OverlayProbe, ProbeDevice, Target } from '../probe/overlay.ts';
 import { formatAddress4, formatPrefix4 } from '../wire/address.ts';
 
 /** What makes a daemon's view beside the node itself. */
@@ -83,6 +83,13 @@ function ownLease(node: Observed): ReturnType<ApiView['lease']> {
     subnet: formatPrefix4(own.subnet),
     publicAddress: formatAddress4(own.publicAddress),
   };
+}
+
+/** The device that probes leave by, once it is there and up. */
+export function probeDevice({ forwarder }: Observed): ProbeDevice | undefined {
+  const { device, deviceIndex: index, deviceUp } = forwarder ?? {};
+  if (device === undefined || index === undefined || deviceUp !== true) return undefined;
+  return { name: device.name, index };
 }
 
 /** Each peer's own address inside the overlay: the first of its subnet. */

@@ -14,7 +14,7 @@ import { PAGE_FOLDER, serveFiles } from '../observe/static-files.ts';
 import { startOverlayProbe } from '../probe/overlay.ts';
 import { type Announcement, announce } from '../systemd/announce.ts';
 import { createWatch } from '../watch/watch.ts';
-import { apiView, probeTargets } from './api-view.ts';
+import { apiView, probeDevice, probeTargets } from './api-view.ts';
 import { EXIT } from './exit.ts';
 import { tell } from './format/print.ts';
 import { readVersions } from './start/versions.ts';
@@ -93,7 +93,7 @@ async function listen(
   const build = readVersions();
   const probe = startOverlayProbe({
     everySeconds: config.probeInterval,
-    device: () => (node.forwarder?.deviceUp === true ? node.forwarder.device?.name : undefined),
+    device: () => probeDevice(node),
     targets: () => probeTargets(node),
     log,
   });

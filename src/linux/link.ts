@@ -18,15 +18,32 @@ export interface TunDetails {
   readonly mode: 'tun' | 'tap';
   readonly multiQueue: boolean;
   readonly persistent: boolean;
-  /** Descriptors attached right now, of any process. */
+  /** Descriptors attached right now, of any process; 0 too where the kernel does not say. */
   readonly queues: number;
+}
+
+/** What others may hang on a link, in the words of `ip link`. */
+export interface Attached {
+  /** ARPHRD in words: `none` for a TUN, `ether`. */
+  readonly linkType: string;
+  /** Kind of the root queueing discipline, `mq`; `noop` for a link that was never up. */
+  readonly qdisc: string;
+  /** The bridge, bond or VRF that it is a port of. */
+  readonly master?: string;
+  readonly xdp: boolean;
 }
 
 export interface Link {
   readonly index: number;
   readonly name: string;
   readonly up: boolean;
+  /** Whether packets may pass while it is up (operstate, IFLA_CARRIER). */
+  readonly carrier: boolean;
   readonly mtu: number;
+  /** Packets that wait for the device, where its queueing discipline asks. */
+  readonly queueLength: number;
+  /** What stands in the packets' way on it, for whoever asks. */
+  readonly attached: Attached;
   /** Kind in rtnetlink's words, `tun` for both TUN and TAP; absent for hardware. */
   readonly kind?: string;
   readonly tun?: TunDetails;
@@ -51,6 +68,11 @@ interface LinkRow {
   ifname: string;
   flags: string[];
   mtu: number;
+  txqlen?: number;
+  qdisc?: string;
+  master?: string;
+  link_type?: string;
+  xdp?: object;
   address?: string;
   linkinfo?: { info_kind?: string; info_data?: TunRow & VxlanRow };
   addr_info?: AddressRow[];
@@ -92,12 +114,24 @@ function readLink(row: LinkRow): Link {
     index: row.ifindex ?? 0,
     name: row.ifname,
     up: row.flags.includes('UP'),
+    carrier: !row.flags.includes('NO-CARRIER'),
     mtu: row.mtu,
+    queueLength: row.txqlen ?? 0,
+    attached: readAttached(row),
     ...(kind === undefined ? {} : { kind }),
     ...(kind === 'tun' ? { tun: readTun(row.linkinfo?.info_data ?? {}) } : {}),
     ...(kind === 'vxlan' ? { vxlan: readVxlan(row.linkinfo?.info_data ?? {}) } : {}),
     ...(row.address === undefined ? {} : { macAddress: row.address }),
     addresses: (row.addr_info ?? []).flatMap(readAddress),
+  };
+}
+
+function readAttached({ link_type, qdisc, master, xdp }: LinkRow): Attached {
+  return {
+    linkType: link_type ?? '',
+    qdisc: qdisc ?? '',
+    ...(master === undefined ? {} : { master }),
+    xdp: xdp !== undefined,
   };
 }
 
@@ -125,9 +159,13 @@ function readAddress(row: AddressRow): LinkAddress[] {
   ];
 }
 
-/** Creates a persistent multi-queue TUN without packet information; its name must be free. */
+/**
+ * Creates a persistent multi-queue TUN without packet information; its name must be free. It is
+ * root's: to one without an owner any user may attach a queue (drivers/net/tun.c).
+ */
 export async function createTun(run: Run, name: string): Promise<void> {
-  await run(['ip', 'tuntap', 'add', 'dev', name, 'mode', 'tun', 'multi_queue']);
+  const owner = ['user', '0', 'group', '0'];
+  await run(['ip', 'tuntap', 'add', 'dev', name, 'mode', 'tun', 'multi_queue', ...owner]);
 }
 
 /** Removes the link; one that is already gone is no failure. */
@@ -143,6 +181,18 @@ export async function deleteLink(run: Run, name: string): Promise<void> {
 /** Sets MTU and transmit queue (packets) in one request. */
 export async function setLink(run: Run, name: string, mtu: number, queue: number): Promise<void> {
   await run(['ip', 'link', 'set', 'dev', name, 'mtu', `${mtu}`, 'txqueuelen', `${queue}`]);
+}
+
+/** Gives a link back its name. Linux before 6.2 renames only what is down, so it is set down. */
+export async function renameLink(run: Run, from: string, to: string): Promise<void> {
+  await run(['ip', 'link', 'set', 'dev', from, 'down']);
+  await run(['ip', 'link', 'set', 'dev', from, 'name', to]);
+  await setLinkUp(run, to);
+}
+
+/** Lets packets pass a link that somebody took the carrier from. */
+export async function setCarrier(run: Run, name: string): Promise<void> {
+  await run(['ip', 'link', 'set', 'dev', name, 'carrier', 'on']);
 }
 
 export async function setLinkUp(run: Run, name: string): Promise<void> {

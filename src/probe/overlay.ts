@@ -16,11 +16,20 @@ export interface ProbeResult {
   readonly lastAnswerSeconds: number | null;
 }
 
+/**
+ * A link is more than its name: a socket bound to one (SO_BINDTODEVICE, socket(7)) stays with its
+ * index, and reaches nobody once another link has the name.
+ */
+export interface ProbeDevice {
+  readonly name: string;
+  readonly index: number;
+}
+
 export interface OverlayProbeOptions {
   /** Seconds between two probes of one peer, more where the budget asks for it; 0 is off. */
   readonly everySeconds: number;
   /** The device, once it is there and up. */
-  readonly device: () => string | undefined;
+  readonly device: () => ProbeDevice | undefined;
   /** The peers now. */
   readonly targets: () => readonly Target[];
   readonly log: Logger;
@@ -45,6 +54,7 @@ const WINDOW = 10;
 const PACKET_BYTES = 64;
 /** With nobody to ask, or no device yet. */
 const LOOK_AGAIN_MS = 500;
+/** What is missing is a package or a privilege: nobody adds these in a hurry. */
 const REOPEN_AFTER_MS = 30_000;
 
 /** Pings every peer's own address through the tunnel, one after the other, at a low rate. */
@@ -77,7 +87,8 @@ class Prober implements OverlayProbe {
   private peers = 0;
   private sequence = 0;
   private socket: EchoSocket | undefined;
-  private boundTo: string | undefined;
+  /** Index of the link. */
+  private boundTo: number | undefined;
   private timer: NodeJS.Timeout | undefined;
   private reason = '';
   private closed = false;
@@ -126,7 +137,8 @@ class Prober implements OverlayProbe {
       if (this.reason !== error.message)
         this.options.log.info(`no overlay probe: ${error.message}`);
       this.reason = error.message;
-      pauseMs = REOPEN_AFTER_MS;
+      // The link went between a look at it and the binding: it may be back at once.
+      pauseMs = error.passing ? LOOK_AGAIN_MS : REOPEN_AFTER_MS;
     }
     if (!this.closed) this.timer = setTimeout(() => void this.turn(), pauseMs).unref();
   }
@@ -154,12 +166,12 @@ class Prober implements OverlayProbe {
   private async ready(): Promise<boolean> {
     const device = this.options.device();
     if (device === undefined) return false;
-    if (this.socket !== undefined && this.boundTo === device) return true;
+    if (this.socket !== undefined && this.boundTo === device.index) return true;
     this.socket?.close();
     this.socket = undefined;
     const open = this.options.open ?? openEchoSocket;
     const socket = await open({
-      device,
+      device: device.name,
       heard: (heard) => this.heard(heard),
       trouble: (reason) => this.options.log.debug({ reason }, 'overlay probe'),
     });
@@ -168,7 +180,7 @@ class Prober implements OverlayProbe {
       return false;
     }
     this.socket = socket;
-    this.boundTo = device;
+    this.boundTo = device.index;
     this.reason = '';
     return true;
   }

@@ -3,6 +3,13 @@ import { echoRequest, type Heard, type Mark, makeMark, readEcho } from './echo.t
 /** ICMP cannot be sent from here; the message says why, and what to do. */
 export class NoRawSocket extends Error {
   override readonly name = 'NoRawSocket';
+  /** Another try soon may succeed: the device is not there at the moment. */
+  readonly passing: boolean;
+
+  constructor(message: string, passing = false) {
+    super(message);
+    this.passing = passing;
+  }
 }
 
 export interface EchoSocket {
@@ -58,7 +65,11 @@ export async function openEchoSocket(options: EchoOptions): Promise<EchoSocket> 
     }
   } catch (error) {
     socket.close();
-    throw new NoRawSocket(`${options.device ?? 'raw socket'}: ${(error as Error).message}`);
+    const passing = options.device !== undefined;
+    throw new NoRawSocket(
+      `${options.device ?? 'raw socket'}: ${(error as Error).message}`,
+      passing,
+    );
   }
   return {
     send: (target, sequence, bytes, failed) => {

@@ -18,8 +18,15 @@ export const POLLNVAL = 32;
 
 // linux/if_tun.h
 export const TUNSETIFF = 0x400454ca;
+export const TUNSETOWNER = 0x400454cc;
+export const TUNSETGROUP = 0x400454ce;
 export const TUNSETOFFLOAD = 0x400454d0;
 export const TUNSETVNETHDRSZ = 0x400454d8;
+export const TUNSETVNETLE = 0x400454dc;
+export const TUNSETVNETBE = 0x400454de;
+export const TUNSETSTEERINGEBPF = 0x800454e0;
+export const TUNSETFILTEREBPF = 0x800454e1;
+export const TUNSETCARRIER = 0x400454e2;
 export const IFF_TUN = 0x0001;
 export const IFF_MULTI_QUEUE = 0x0100;
 export const IFF_NO_PI = 0x1000;

@@ -1,14 +1,18 @@
 /**
  * Opens queues of a TUN device. A device made with IFF_MULTI_QUEUE has one queue a descriptor; the
- * kernel spreads flows over them, so a queue that nobody reads is a black hole for its flows.
- * Source: Documentation/networking/tuntap.rst, linux/if_tun.h.
+ * kernel spreads flows over them, so a queue that nobody reads is a black hole for its flows. A
+ * persistent device remembers more than TUNSETIFF says again: each queue sets all of it.
+ * Source: Documentation/networking/tuntap.rst, linux/if_tun.h, drivers/net/tun.c.
  */
 import { libc } from '../sys/binding.ts';
 import * as constants from '../sys/constants.ts';
 import { check, EBUSY, EINVAL, ENOENT, EPERM, SyscallError } from '../sys/errno.ts';
 import { IFNAMSIZ, IFREQ_FLAGS, IFREQ_NAME, IFREQ_SIZE } from '../sys/struct.ts';
+import { VIRTIO_HEADER_LENGTH } from '../wire/virtio.ts';
 
 const CLONE_DEVICE = '/dev/net/tun';
+/** User and group. */
+const ROOT = 0;
 
 /** What a queue was opened with. */
 export interface Queue {
@@ -33,18 +37,52 @@ export interface QueueWishes {
  */
 export function openQueue(device: string, wishes: QueueWishes): Queue {
   const fd = attach(device, wishes.vnetHeader);
-  if (!wishes.vnetHeader) return { fd, vnetHeader: false, tso: false, uso: false };
-  if (wishes.tso && wishes.uso && offer(fd, true, true)) {
-    return { fd, vnetHeader: true, tso: true, uso: true };
+  try {
+    forgetPast(fd);
+    return { fd, ...offerMost(fd, wishes) };
+  } catch (error) {
+    libc.close(fd);
+    throw error;
   }
-  if (wishes.tso && offer(fd, true, false)) {
-    return { fd, vnetHeader: true, tso: true, uso: false };
+}
+
+/**
+ * The mask is the device's, and what an earlier owner left in it stays in force: a queue without
+ * virtio_net_hdr would be handed superpackets as if they were packets.
+ */
+function offerMost(fd: number, { vnetHeader, tso, uso }: QueueWishes): Omit<Queue, 'fd'> {
+  const masks: (readonly [boolean, boolean])[] = [
+    [true, true],
+    [true, false],
+    [false, true],
+  ];
+  for (const [withTso, withUso] of vnetHeader ? masks : []) {
+    const wished = (tso || !withTso) && (uso || !withUso);
+    if (wished && offer(fd, withTso, withUso)) return { vnetHeader, tso: withTso, uso: withUso };
   }
-  if (wishes.uso && offer(fd, false, true)) {
-    return { fd, vnetHeader: true, tso: false, uso: true };
-  }
-  offer(fd, false, false);
-  return { fd, vnetHeader: true, tso: false, uso: false };
+  if (!offer(fd, false, false)) check(-1, 'TUNSETOFFLOAD', 'cannot turn offloads off');
+  return { vnetHeader, tso: false, uso: false };
+}
+
+/**
+ * What a persistent device keeps of those who had it before: the length and byte order of its
+ * virtio_net_hdr, programs that choose a queue or filter packets, a carrier that was taken away,
+ * and the user who may attach queues. Without one every user may, where /dev/net/tun is open to
+ * all, and would get a share of the flows. A kernel that lacks one of these calls has nothing to
+ * forget; but the length must be ours.
+ */
+function forgetPast(fd: number): void {
+  const set = (request: number, value: number): number =>
+    libc.ioctl(fd, request, new Uint8Array(Int32Array.of(value).buffer));
+  const size = set(constants.TUNSETVNETHDRSZ, VIRTIO_HEADER_LENGTH);
+  check(size, 'TUNSETVNETHDRSZ', `cannot have a virtio_net_hdr of ${VIRTIO_HEADER_LENGTH} bytes`);
+  set(constants.TUNSETVNETBE, 0);
+  set(constants.TUNSETVNETLE, 1);
+  set(constants.TUNSETSTEERINGEBPF, -1);
+  set(constants.TUNSETFILTEREBPF, -1);
+  set(constants.TUNSETCARRIER, 1);
+  libc.ioctlValue(fd, constants.TUNSETOWNER, ROOT);
+  libc.ioctlValue(fd, constants.TUNSETGROUP, ROOT);
 }
 
 function attach(device: string, vnetHeader: boolean): number {

@@ -16,6 +16,7 @@ class Rig {
   readonly sent: string[] = [];
   readonly alive = new Set<string>();
   device: string | undefined;
+  index = 7;
   peers = 1;
   opened = 0;
   readonly probe: OverlayProbe;
@@ -24,7 +25,7 @@ class Rig {
     this.device = device;
     this.probe = startOverlayProbe({
       everySeconds: 10,
-      device: () => this.device || undefined,
+      device: () => (this.device ? { name: this.device, index: this.index } : undefined),
       targets: () => Array.from({ length: this.peers }, (_, i) => target(i + 1)),
       log,
       open: async (options) => this.open(options),
@@ -111,9 +112,29 @@ describe('the overlay probe', () => {
     await advance(t.mock.timers, 5_000);
     assert.deepEqual([rig.opened, rig.probe.off()], [1, '']);
     rig.device = 'flannel1';
+    rig.index += 1;
     await advance(t.mock.timers, 5_000);
     assert.equal(rig.opened, 2);
+    // Deleted and made anew: the name is the same, and the link is another.
+    rig.index += 1;
+    await advance(t.mock.timers, 5_000);
+    assert.equal(rig.opened, 3);
+    await advance(t.mock.timers, 5_000);
+    assert.equal(rig.opened, 3);
     rig.probe.close();
+  });
+
+  test('looks again at once where the device went while it was bound', async (t) => {
+    t.mock.timers.enable({ apis: ['setTimeout'] });
+    let tries = 0;
+    const open = async () => {
+      tries += 1;
+      throw new NoRawSocket('flannel0: No such device', true);
+    };
+    const rig = new Rig({ everySeconds: 1, open });
+    await advance(t.mock.timers, 5_000);
+    rig.probe.close();
+    assert.ok(tries >= 5, `${tries} tries in 5 s`);
   });
 
   test('says why it is off, and tries again later', async (t) => {

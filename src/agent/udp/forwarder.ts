@@ -72,6 +72,8 @@ export class Forwarder {
   private readonly options: ForwarderOptions;
   private readonly workersReason: string;
   private tunnel: Tunnel | undefined;
+  /** Of the device made last, which may have been kept. */
+  private madeIndex: number | undefined;
   private pool: Pool | undefined;
   private table: PeerTable | undefined;
   private upkeep: Upkeep | undefined;
@@ -103,13 +105,16 @@ export class Forwarder {
    * @throws Fault for what is in the way; call `stop` after that too
    */
   async start(way: Way, signal: AbortSignal): Promise<void> {
-    const { run } = this.options;
+    const { run, config, log } = this.options;
     const { device, uplink, port } = way;
     this.stopping = false;
     this.forwarding = false;
     await settings.requireFreePort(uplink.address, port);
-    const { index, unset } = await createDevice(run, device);
+    const past = { index: this.madeIndex, keep: config.keepDevice };
+    const { index, unset, warnings } = await createDevice(run, device, past);
     this.tunnel = { ...way, index };
+    this.madeIndex = index;
+    for (const warning of warnings) log.warn(warning);
     this.warnOfHost(unset);
     signal.throwIfAborted();
     await this.startPumps(this.tunnel, signal);
@@ -224,7 +229,8 @@ export class Forwarder {
   private startUpkeep({ device, index }: Tunnel): void {
     const { run, readiness, log, settled, fail } = this.options;
     const gone = () => this.deviceGone(device);
-    this.upkeep = startUpkeep({ run, device, index, readiness, log, settled, fail, gone });
+    const own = { index, queues: this.workers };
+    this.upkeep = startUpkeep({ run, device, own, readiness, log, settled, fail, gone });
   }
 
   /** The one line of the start: all that support would ask for. */
@@ -317,6 +323,11 @@ export class Forwarder {
 
   get device(): TunnelDevice | undefined {
     return this.tunnel?.device;
+  }
+
+  /** Tells one device from the next of the same name; undefined while there is none. */
+  get deviceIndex(): number | undefined {
+    return this.tunnel?.index;
   }
 
   /** UDP port of every node; undefined while not forwarding. */

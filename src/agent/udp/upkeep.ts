@@ -3,13 +3,12 @@ import type { Logger } from '../../log.ts';
 import { Fault } from '../fault.ts';
 import { Lookout } from '../node/lookout.ts';
 import type { Readiness } from '../readiness.ts';
-import { restoreDevice, type TunnelDevice } from './device.ts';
+import { type OwnLink, restoreDevice, type TunnelDevice, warnOf } from './device.ts';
 
 export interface UpkeepOptions {
   readonly run: Run;
   readonly device: TunnelDevice;
-  /** Index of our link: a new one of the same name is not ours. */
-  readonly index: number;
+  readonly own: OwnLink;
   readonly readiness: Readiness;
   readonly log: Logger;
   /** Throws a Fault once the node's settings are no longer what was started with. */
@@ -34,6 +33,7 @@ class DeviceKeeper implements Upkeep {
   deviceUp = true;
   private readonly options: UpkeepOptions;
   private readonly lookout: Lookout;
+  private told = '';
 
   constructor(options: UpkeepOptions) {
     this.options = options;
@@ -62,8 +62,8 @@ class DeviceKeeper implements Upkeep {
   }
 
   private async lookAtDevice(): Promise<void> {
-    const { run, device, index, readiness, log } = this.options;
-    const found = await restoreDevice(run, device, index);
+    const { run, device, own, readiness, log } = this.options;
+    const found = await restoreDevice(run, device, own);
     if (this.lookout.stopped) return;
     this.deviceUp = found.state === 'up';
     if (found.state === 'gone') {
@@ -71,9 +71,17 @@ class DeviceKeeper implements Upkeep {
     } else if (found.state === 'down') {
       this.complain('device', `${device.name} is down: ip link set ${device.name} up`);
     } else {
-      if (readiness.clear('device')) log.info(`${device.name} is up again`);
+      if (found.trouble !== '') this.complain('device', found.trouble);
+      else if (readiness.clear('device')) log.info(`${device.name} is in order again`);
       if (found.repairs.length > 0)
         log.warn(`${device.name}: restored ${found.repairs.join(', ')}`);
+      this.tellAttached(found.attached.length === 0 ? '' : warnOf(device.name, found.attached));
     }
+  }
+
+  /** Once, and again when it is something else. */
+  private tellAttached(sentence: string): void {
+    if (sentence !== '' && sentence !== this.told) this.options.log.warn(sentence);
+    this.told = sentence;
   }
 }

@@ -6,8 +6,7 @@ import { findLink } from '../../../src/linux/link.ts';
 import { listRoutes } from '../../../src/linux/route.ts';
 import { parsePrefix4 } from '../../../src/wire/address.ts';
 import { createNamespace, type Namespace } from '../../linux/namespace.ts';
-import { Background } from '../../support/process.ts';
-import { waitFor } from '../../support/waitfor.ts';
+import { holdDevice } from '../../support/past-device.ts';
 
 const device = {
   name: 'flannel0',
@@ -70,6 +69,36 @@ link set flannel0 mtu 900 up
     assert.ok(addresses?.includes('10.1.5.0/32'));
   });
 
+  test('on which something hangs is made anew, and that is said', async () => {
+    space.ip('tuntap add dev flannel0 mode tun multi_queue\n');
+    const before = (await findLink(space.run, 'flannel0'))!.index;
+    await space.run(['tc', 'qdisc', 'add', 'dev', 'flannel0', 'root', 'blackhole']);
+    await space.run(['tc', 'qdisc', 'add', 'dev', 'flannel0', 'clsact']);
+    const { index, warnings } = await createDevice(space.run, device);
+    assert.notEqual(index, before);
+    assert.match(warnings.join(), /was there with qdisc blackhole, qdisc clsact,.*made anew/);
+    assert.equal((await findLink(space.run, 'flannel0'))?.attached.qdisc, 'mq');
+  });
+
+  for (const keep of [true, false]) {
+    const why = keep ? 'it is to be kept' : 'it is our own of before';
+    test(`on which something hangs stays if ${why}, with a warning and the cure`, async () => {
+      const { index } = await createDevice(space.run, device);
+      await space.run(['tc', 'qdisc', 'add', 'dev', 'flannel0', 'root', 'blackhole']);
+      const past = { index: keep ? undefined : index, keep };
+      const again = await createDevice(space.run, device, past);
+      assert.equal(again.index, index);
+      assert.match(
+        again.warnings.join(),
+        /carries qdisc blackhole.*\(tc qdisc delete dev fl.* root\)/,
+      );
+      assert.equal((await findLink(space.run, 'flannel0'))?.attached.qdisc, 'blackhole');
+      const cure = /\((tc [^)]*)\)/.exec(again.warnings.join())![1]!;
+      await space.run(cure.split(' '));
+      assert.deepEqual((await createDevice(space.run, device, past)).warnings, []);
+    });
+  }
+
   const strangers: [string, string, RegExp][] = [
     [
       'of another kind',
@@ -89,19 +118,8 @@ link set flannel0 mtu 900 up
 
   test('that another process holds is refused', async () => {
     space.ip('tuntap add dev flannel0 mode tun multi_queue\n');
-    const file = new URL('../../../src/tun/device.js', import.meta.url);
-    const program = `
-      const { openQueue } = await import('${file}');
-      openQueue('flannel0', { vnetHeader: false, tso: false, uso: false });
-      console.log('held');
-      setInterval(() => {}, 1_000_000);`;
-    const node = [process.execPath, '--input-type=module', '-e', program];
-    const holder = new Background(['ip', 'netns', 'exec', space.name, ...node]);
+    const holder = await holdDevice(space.name, 'flannel0');
     try {
-      await holder.waitForOutput(/held/);
-      await waitFor('the queue', async () => {
-        return (await findLink(space.run, 'flannel0'))?.tun?.queues === 1;
-      });
       await refused(/held by another process.*--dev/);
     } finally {
       await holder.stop('SIGKILL');
@@ -123,8 +141,9 @@ link set flannel0 mtu 900 up
 
   test('is restored after changes by others, and a route of others is not touched', async () => {
     const { index } = await createDevice(space.run, device);
-    const restore = () => restoreDevice(space.run, device, index);
-    assert.deepEqual(await restore(), { state: 'up', repairs: [] });
+    const restore = () => restoreDevice(space.run, device, { index, queues: 0 });
+    const nothing = { repairs: [], trouble: '', attached: [] };
+    assert.deepEqual(await restore(), { state: 'up', ...nothing });
     space.ip('link set flannel0 mtu 1000\naddress flush dev flannel0\n');
     assert.deepEqual((await restore()).repairs, [
       'MTU back from 1000 to 1472',
@@ -132,18 +151,49 @@ link set flannel0 mtu 900 up
       'route 10.1.0.0/16',
     ]);
     space.ip('link set flannel0 down\n');
-    assert.deepEqual(await restore(), { state: 'down', repairs: [] });
+    assert.deepEqual(await restore(), { state: 'down', ...nothing });
     space.ip('link set flannel0 up\nlink set lo up\nroute add 10.1.0.0/16 dev lo\n');
     await assert.rejects(restore(), /'10\.1\.0\.0\/16 dev lo'/);
     assert.deepEqual((await look()).routes, ['lo']);
   });
 
+  test('gets back what others changed of the link itself', async () => {
+    const { index } = await createDevice(space.run, device);
+    const restore = () => restoreDevice(space.run, device, { index, queues: 1 });
+    const changes: [string, string[]][] = [
+      ['link set flannel0 txqueuelen 1', ['txqueuelen back from 1 to 1000']],
+      ['link set flannel0 carrier off', ['carrier']],
+      [
+        'link set flannel0 down\nlink set flannel0 name wan7\nlink set wan7 up',
+        ['name back from wan7', 'route 10.1.0.0/16'],
+      ],
+    ];
+    const holder = await holdDevice(space.name, 'flannel0');
+    try {
+      for (const [batch, repairs] of changes) {
+        space.ip(`${batch}\n`);
+        assert.deepEqual(await restore(), { state: 'up', repairs, trouble: '', attached: [] });
+        const nothing = { state: 'up', repairs: [], trouble: '', attached: [] };
+        assert.deepEqual(await restore(), nothing, 'and stays as it is');
+      }
+      await space.run(['tc', 'qdisc', 'add', 'dev', 'flannel0', 'root', 'blackhole']);
+      assert.equal((await restore()).attached[0]?.what, 'qdisc blackhole');
+      const thief = await holdDevice(space.name, 'flannel0');
+      assert.match((await restore()).trouble, /1 queue of flannel0 opened by another process/);
+      await thief.stop('SIGKILL');
+      assert.equal((await restore()).trouble, '');
+    } finally {
+      await holder.stop('SIGKILL');
+    }
+  });
+
   test('that was deleted is gone, also if another has its name now', async () => {
     const { index } = await createDevice(space.run, device);
     await removeDevice(space.run, 'flannel0', index);
-    assert.deepEqual(await restoreDevice(space.run, device, index), { state: 'gone', repairs: [] });
+    const look = () => restoreDevice(space.run, device, { index, queues: 0 });
+    assert.equal((await look()).state, 'gone');
     space.ip('tuntap add dev flannel0 mode tun multi_queue\n');
-    assert.equal((await restoreDevice(space.run, device, index)).state, 'gone');
+    assert.equal((await look()).state, 'gone');
     await removeDevice(space.run, 'flannel0', index);
     assert.ok(await findLink(space.run, 'flannel0'), 'removed a device of somebody else');
     await removeDevice(space.run, 'nothing', 1);

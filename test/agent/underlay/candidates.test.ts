@@ -17,7 +17,9 @@ function row(local: string, marks: Marks = {}): LinkAddress {
 }
 
 function link(name: string, ...addresses: LinkAddress[]): Link {
-  return { index: 1, name, up: true, mtu: 1500, addresses };
+  const attached = { linkType: 'ether', qdisc: 'mq', xdp: false };
+  const rest = { index: 1, carrier: true, queueLength: 1000, attached };
+  return { ...rest, name, up: true, mtu: 1500, addresses };
 }
 
 /** As flannel takes them (`GetInterfaceIP4Addrs`): its own order, then permanence. */
