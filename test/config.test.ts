@@ -40,6 +40,7 @@ describe('options', () => {
       etcdPrefix: '/coreos.com/network',
       metricsListen: { host: '127.0.0.1', port: 8286 },
       keepDevice: false,
+      allowedHosts: [],
     };
     for (const [key, value] of Object.entries(expected)) {
       assert.deepEqual(config[key as keyof typeof config], value, key);
@@ -57,6 +58,7 @@ describe('options', () => {
   });
 
   const readable: [string, string | string[], keyof Config, unknown][] = [
+    ['http-allowed-host', ['Weft.Svc.,b', '*.c.d'], 'allowedHosts', ['weft.svc', 'b', '*.c.d']],
     ['port', '1', 'port', 1],
     ['network', '10.1.2.3/16', 'network', { network: 0x0a010000, length: 16 }],
     ['public-ip', '192.0.2.7', 'publicAddress', 0xc0000207],
@@ -94,6 +96,9 @@ describe('options', () => {
     ['mtu', '67', /from 68/],
     ['public-ip', '10.0.0.256', /IPv4 address/],
     ['network', '10.0.0.0', /prefix/],
+    ['http-allowed-host', 'weft:8286', /without port/],
+    ['http-allowed-host', 'http://weft', /without port/],
+    ['http-allowed-host', '*', /is a name/],
     ['dev', 'a name', /device name/],
     ['dev', 'x'.repeat(16), /at most 15/],
     ['accept', 'all', /strict, peer, any/],

@@ -18,7 +18,10 @@ export class RequestError extends Error {
 
 const MOST_URL_CHARACTERS = 2_048;
 
-/** Lets `work` answer a reading request; whatever it throws is told to the client. */
+/**
+ * Lets `work` answer a reading request; whatever it throws is told to the client. What is no
+ * RequestError is thrown on, for the log.
+ */
 export async function respond(
   request: IncomingMessage,
   response: ServerResponse,
@@ -36,13 +39,13 @@ export async function respond(
   } catch (error) {
     if (error instanceof RequestError) {
       sendJson(response, error.status, fault(error.message, error.cure));
-    } else {
-      sendJson(
-        response,
-        500,
-        fault((error as Error).message, 'see the log of weft; please report it'),
-      );
+      return;
     }
+    const { message = `${error}` } = error as Error;
+    if (!response.headersSent) {
+      sendJson(response, 500, fault(message, 'see the log of weft; please report it'));
+    }
+    throw error;
   }
 }
 

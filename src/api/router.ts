@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Trouble } from '../http/boundary.ts';
 import { Recorder } from './answer/history.ts';
 import { answerPeers, readOrder } from './answer/peers.ts';
 import { answerHealth, answerStatus } from './answer/status.ts';
@@ -11,7 +12,7 @@ import type { ApiView } from './view.ts';
 /** The API without a listener: whoever has an HTTP server gives it the requests under /v1. */
 export interface Api {
   /** Answers requests under /v1; false, and nothing done, for any other path. */
-  handle(request: IncomingMessage, response: ServerResponse): boolean;
+  handle(request: IncomingMessage, response: ServerResponse): false | Promise<void>;
   /** Ends the sampling. */
   stop(): void;
 }
@@ -20,17 +21,16 @@ export interface Api {
 const MOST_ROWS = 131_072;
 
 /** Serves the view read-only; sampling for rates begins at once. */
-export function createApi(view: ApiView): Api {
-  const recorder = new Recorder(view);
+export function createApi(view: ApiView, trouble: Trouble = () => {}): Api {
+  const recorder = new Recorder(view, trouble);
   recorder.start();
   return {
     handle: (request, response) => {
       const [path = '', search = ''] = (request.url ?? '').split('?', 2);
       if (path !== '/v1' && !path.startsWith('/v1/')) return false;
-      void respond(request, response, async () => {
+      return respond(request, response, async () => {
         sendJson(response, 200, await answer(view, recorder, path, search));
       });
-      return true;
     },
     stop: () => recorder.stop(),
   };

@@ -1,7 +1,9 @@
 import { chmodSync, lstatSync, mkdirSync, renameSync, unlinkSync } from 'node:fs';
 import { connect } from 'node:net';
 import { dirname } from 'node:path';
-import { closeNow, createBoundedServer } from '../observe/http.ts';
+import type { Trouble } from '../http/boundary.ts';
+import { LIMITS } from '../http/connections.ts';
+import { closeNow, createBoundedServer } from '../http/server.ts';
 import type { Api } from './router.ts';
 
 /** Where the CLI looks unless told otherwise. */
@@ -28,12 +30,22 @@ const LONGEST_PATH_BYTES = 96;
  * that somebody answers on, and anything that is no socket, is left alone.
  * @throws SocketError
  */
-export async function serveSocket(path: string, api: Pick<Api, 'handle'>): Promise<ApiServer> {
+export async function serveSocket(
+  path: string,
+  api: Pick<Api, 'handle'>,
+  trouble?: Trouble,
+): Promise<ApiServer> {
   await clearPath(path);
-  const server = createBoundedServer((request, response) => {
-    if (api.handle(request, response)) return;
-    response.writeHead(404, { 'Content-Type': 'application/json' });
-    response.end('{"error":"nothing is here","cure":"try /v1/status"}\n');
+  const server = createBoundedServer({
+    answer: (request, response) => {
+      const taken = api.handle(request, response);
+      if (taken !== false) return taken;
+      response.writeHead(404, { 'Content-Type': 'application/json' });
+      return response.end('{"error":"nothing is here","cure":"try /v1/status"}\n');
+    },
+    trouble,
+    // Root and the group are one source here: who is slow makes way, whoever it is.
+    limits: { ...LIMITS, perSource: LIMITS.connections },
   });
   // Under another name first: its mode is set before anybody can connect, an older socket is
   // replaced at once, and Node, which removes the name that it was given, removes nobody else's.

@@ -6,6 +6,7 @@ import { createStreams } from '../api/stream/serve.ts';
 import type { DescribedOption } from '../config/describe.ts';
 import type { Daemon } from '../config/options.ts';
 import type { Config } from '../config.ts';
+import { ErrorBoundary } from '../http/boundary.ts';
 import { commandRunner } from '../linux/command.ts';
 import { createLog, type Logger } from '../log.ts';
 import { serveHttp } from '../observe/http.ts';
@@ -101,19 +102,24 @@ async function listen(
   const shown = { command, version: build.version, config, options, probe, pathMtus };
   const view = apiView(node, shown);
   const peers = { limit: config.metricsPeers, read: view.peers };
+  const trouble = (sentence: string) => log.error(sentence);
+  const looking = new ErrorBoundary(trouble);
   const metrics = createMetrics({
     view: node,
     ...(node.forwarder && { packets: node.forwarder }),
     ...{ more, build, logWriteErrors, peers },
+    failed: (error) => looking.tell('a sample of the workers', error),
   });
-  const api = createApi(view);
+  const api = createApi(view, trouble);
   const watch = createWatch(() => node.forwarder?.taps);
-  const streams = createStreams(view, watch, (sentence) => log.info(sentence));
+  const streams = createStreams(view, watch, (sentence) => log.info(sentence), trouble);
   const answers = {
     metrics: { text: () => metrics.text(), contentType: metrics.contentType },
     unhealthy: () => hangingPumps(node),
     notReady: () => node.notReady(),
-    mounted: [api.handle, serveFiles(PAGE_FOLDER)],
+    mounted: [api.handle, serveFiles(PAGE_FOLDER, (sentence) => log.warn(sentence))],
+    trouble,
+    allowedHosts: config.allowedHosts,
   };
   const stops = [metrics.stop, api.stop, streams.stop];
   const open: { close(): void }[] = [probe, pathMtus, ...stops.map((close) => ({ close }))];
@@ -126,11 +132,11 @@ async function listen(
   try {
     open.push(await serveHttp({ ...config.metricsListen, ...answers }));
     // flanneld's flag serves health to the whole network by default, and nothing else.
-    const healthOnly = { unhealthy: answers.unhealthy, notReady: answers.notReady };
+    const { metrics: _, mounted: __, ...healthOnly } = answers;
     const option = '--healthz-ip and --healthz-port';
     if (port !== 0) open.push(await serveHttp({ host, port, option, ...healthOnly }));
     if (config.apiSocket !== 'none') {
-      open.push(await serveSocket(config.apiSocket, { handle: onSocket }));
+      open.push(await serveSocket(config.apiSocket, { handle: onSocket }, trouble));
     }
   } catch (error) {
     close();

@@ -76,6 +76,12 @@ export const OPTIONS = {
     Object.freeze({ host: '127.0.0.1', port: 8286 }),
     { help: 'serves /metrics, /healthz, /readyz and the API under /v1', shown: '127.0.0.1:8286' },
   ),
+  allowedHosts: row('--http-allowed-host <name>', 'Running', values.hostNames, NO_TEXTS, {
+    help:
+      'names that HTTP requests may ask for, beside addresses and localhost, such as that of a ' +
+      'Kubernetes service; *.NAME for all below it; may be repeated',
+    repeat: 'commas',
+  }),
   apiSocket: row('--api-socket <path>', 'Running', values.text, '/run/weft/weft.sock', {
     help: 'unix socket of the API, which weft status and its kin ask; none: no socket',
   }),

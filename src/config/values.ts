@@ -72,6 +72,14 @@ export const host = one((value): string => {
   return value;
 });
 
+/** Names as in a URL, each with or without `*.` before it; in lower case. */
+export function hostNames(given: readonly string[]): readonly string[] {
+  const names = given.map((name) => name.toLowerCase().replace(/\.$/, ''));
+  const strange = names.find((name) => !/^(?:\*\.)?[a-z\d_](?:[\w.-]{0,251}[a-z\d])?$/.test(name));
+  if (strange === undefined) return Object.freeze(names);
+  throw new Refused(`is a name such as weft.kube-system.svc, without port, not '${strange}'`);
+}
+
 export function regexes(values: readonly string[]): readonly RegExp[] {
   return Object.freeze(
     values.map((value) => {

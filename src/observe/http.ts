@@ -1,11 +1,10 @@
-import {
-  createServer,
-  type IncomingMessage,
-  type RequestListener,
-  type Server,
-  type ServerResponse,
-} from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import type { Trouble } from '../http/boundary.ts';
+import type { ConnectionLimits } from '../http/connections.ts';
+import { judgeHost } from '../http/host.ts';
+import { closeNow, createBoundedServer } from '../http/server.ts';
+import { escapeText } from '../untrusted/text.ts';
 
 export interface HttpOptions {
   /** The option that names the address, for a message about it. */
@@ -20,9 +19,19 @@ export interface HttpOptions {
   readonly notReady: () => readonly string[];
   /** Each takes requests for paths of its own and says so; asked before all others. */
   readonly mounted?: readonly Mounted[];
+  /** Names that a request may ask for, see `judgeHost`; none where left out. */
+  readonly allowedHosts?: readonly string[];
+  /** Hears of handlers that failed. */
+  readonly trouble?: Trouble;
+  /** For tests. */
+  readonly limits?: ConnectionLimits;
 }
 
-export type Mounted = (request: IncomingMessage, response: ServerResponse) => boolean;
+/** False for a path that is not its own; else it answers, perhaps not at once. */
+export type Mounted = (
+  request: IncomingMessage,
+  response: ServerResponse,
+) => boolean | Promise<void>;
 
 export interface HttpServer {
   readonly port: number;
@@ -34,39 +43,14 @@ export class ListenError extends Error {
   override readonly name = 'ListenError';
 }
 
-/** A request takes milliseconds. Who is slower than this is broken or means harm. */
-const DEADLINE_MS = 5_000;
-const MOST_CONNECTIONS = 64;
-const MOST_HEADER_BYTES = 8_192;
-
-/** A server that no client can hold up: connections, header bytes and time are bounded. */
-export function createBoundedServer(answer: RequestListener): Server {
-  const server = createServer(
-    {
-      maxHeaderSize: MOST_HEADER_BYTES,
-      headersTimeout: DEADLINE_MS,
-      requestTimeout: DEADLINE_MS,
-      keepAliveTimeout: DEADLINE_MS,
-      connectionsCheckingInterval: 1_000,
-    },
-    answer,
-  );
-  server.maxConnections = MOST_CONNECTIONS;
-  // Covers what the deadlines above do not: a client that never reads its answer.
-  server.setTimeout(2 * DEADLINE_MS, (socket) => socket.destroy());
-  return server;
-}
-
-/** Ends a server, and every connection with it. */
-export function closeNow(server: Server): void {
-  server.close();
-  server.closeAllConnections();
-}
-
 /** Serves /metrics where there are any, /healthz and /readyz. @throws ListenError */
 export async function serveHttp(options: HttpOptions): Promise<HttpServer> {
-  const server = createBoundedServer((request, response) => {
-    void answer(options, request, response);
+  const answers = new Answers(options);
+  const { trouble, limits } = options;
+  const server = createBoundedServer({
+    answer: (request, response) => answers.answer(request, response),
+    trouble,
+    ...(limits === undefined ? {} : { limits }),
   });
   await listening(server, options);
   return {
@@ -98,34 +82,53 @@ function explain(error: NodeJS.ErrnoException): string {
   }
 }
 
-async function answer(
-  options: HttpOptions,
-  request: IncomingMessage,
-  response: ServerResponse,
-): Promise<void> {
-  if (options.mounted?.some((take) => take(request, response)) === true) return;
-  const path = (request.url ?? '').split('?')[0];
-  const { metrics } = options;
-  const paths = [...(metrics === undefined ? [] : ['/metrics']), '/healthz', '/readyz'];
-  if (!paths.includes(path ?? '')) return reply(response, 404, `try ${paths.join(' or ')}`);
-  if (request.method !== 'GET' && request.method !== 'HEAD') {
-    response.setHeader('Allow', 'GET, HEAD');
-    return reply(response, 405, 'only GET and HEAD');
+class Answers {
+  private readonly options: HttpOptions;
+  private readonly paths: readonly string[];
+  /** However many ask at once, the counters are read once for all of them. */
+  private metricsText: Promise<string> | undefined;
+
+  constructor(options: HttpOptions) {
+    this.options = options;
+    const metrics = options.metrics === undefined ? [] : ['/metrics'];
+    this.paths = [...metrics, '/healthz', '/readyz'];
   }
-  if (path === '/healthz') return verdict(response, options.unhealthy());
-  if (path === '/readyz') return verdict(response, options.notReady());
-  if (metrics === undefined) return;
-  try {
-    const text = await metrics.text();
-    response.writeHead(200, { 'Content-Type': metrics.contentType }).end(text);
-  } catch (error) {
-    reply(response, 500, `metrics: ${(error as Error).message}`);
+
+  /** May throw and reject: the server's boundary answers then. */
+  async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { mounted = [], allowedHosts = [], unhealthy, notReady } = this.options;
+    const refusal = judgeHost(request, allowedHosts);
+    if (refusal !== undefined) return reply(response, refusal.status, refusal.sentence);
+    for (const take of mounted) {
+      const taken = take(request, response);
+      if (taken !== false) return taken === true ? undefined : await taken;
+    }
+    const path = (request.url ?? '').split('?')[0]!;
+    if (!this.paths.includes(path)) {
+      return reply(response, 404, `try ${this.paths.join(' or ')}`);
+    }
+    if (request.method !== 'GET' && request.method !== 'HEAD') {
+      response.setHeader('Allow', 'GET, HEAD');
+      return reply(response, 405, 'only GET and HEAD');
+    }
+    if (path === '/healthz') return verdict(response, unhealthy());
+    if (path === '/readyz') return verdict(response, notReady());
+    await this.sendMetrics(response);
+  }
+
+  private async sendMetrics(response: ServerResponse): Promise<void> {
+    const { text, contentType } = this.options.metrics!;
+    this.metricsText ??= text().finally(() => {
+      this.metricsText = undefined;
+    });
+    const exposition = await this.metricsText;
+    response.writeHead(200, { 'Content-Type': contentType }).end(exposition);
   }
 }
 
 function verdict(response: ServerResponse, reasons: readonly string[]): void {
   if (reasons.length === 0) reply(response, 200, 'ok');
-  else reply(response, 503, reasons.join('\n'));
+  else reply(response, 503, reasons.map((reason) => escapeText(reason)).join('\n'));
 }
 
 function reply(response: ServerResponse, status: number, text: string): void {

@@ -1,4 +1,5 @@
 import { Registry } from 'prom-client';
+import { guardedInterval } from '../http/boundary.ts';
 import { counter, gauge, type ReadMetric, registerAll, single } from './exposition.ts';
 import {
   BusyRatios,
@@ -36,6 +37,8 @@ export interface MetricsOptions {
   readonly peers?: PeersView | undefined;
   readonly build: BuildInfo;
   readonly logWriteErrors: () => number;
+  /** Hears of a sample that could not be taken. */
+  readonly failed?: (error: Error) => void;
 }
 
 export interface PeersView {
@@ -100,7 +103,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
   const busy = new BusyRatios();
   for (const { metrics } of metricSections(options, busy)) registerAll(exposition, metrics);
   const sample = () => busy.sample(options.packets?.pumps() ?? [], performance.now() / 1000);
-  const timer = setInterval(sample, SAMPLE_EVERY_MS).unref();
+  const timer = guardedInterval(sample, SAMPLE_EVERY_MS, options.failed ?? (() => {})).unref();
   return {
     contentType: exposition.contentType,
     text: () => exposition.metrics(),

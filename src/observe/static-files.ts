@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { extname, join, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { Trouble } from '../http/boundary.ts';
 import type { Mounted } from './http.ts';
 
 /** Where the build puts the status page. */
@@ -39,14 +40,14 @@ interface StaticFile {
 
 /**
  * Serves the files of a folder, index.html as `/` and the rest below `/page/`. The folder is read
- * whole at the first request: a path of a request is looked up, and never opened.
+ * whole, now: a path of a request is looked up, and never opened.
+ * @param trouble hears of what cannot be read, and is not served
  */
-export function serveFiles(folder: string): Mounted {
-  let files: ReadonlyMap<string, StaticFile> | undefined;
+export function serveFiles(folder: string, trouble: Trouble = () => {}): Mounted {
+  const files = readFiles(folder, trouble);
   return (request, response) => {
     const path = (request.url ?? '').split('?')[0]!;
     if (path !== '/' && !path.startsWith('/page/')) return false;
-    files ??= readFiles(folder);
     const file = files.get(path);
     if (file === undefined) return false;
     answer(file, request, response);
@@ -67,12 +68,13 @@ function answer(file: StaticFile, request: IncomingMessage, response: ServerResp
   response.writeHead(200, { ...headers, 'Content-Length': file.body.length }).end(file.body);
 }
 
-function readFiles(folder: string): Map<string, StaticFile> {
+function readFiles(folder: string, trouble: Trouble): Map<string, StaticFile> {
   const files = new Map<string, StaticFile>();
-  for (const path of list(folder)) {
+  for (const path of list(folder, trouble)) {
     const type = CONTENT_TYPES[extname(path)];
     if (type === undefined) continue;
-    const body = readFileSync(path);
+    const body = attempt(path, () => readFileSync(path), trouble);
+    if (body === undefined) continue;
     const tag = `"${createHash('sha256').update(body).digest('base64url').slice(0, 22)}"`;
     const name = relative(folder, path).split(sep).join('/');
     files.set(name === 'index.html' ? '/' : `/page/${name}`, { body, type, tag });
@@ -80,14 +82,21 @@ function readFiles(folder: string): Map<string, StaticFile> {
   return files;
 }
 
-/** Nothing where the page was not built: then there is no page, and all else works. */
-function list(folder: string): string[] {
+/** What the folder and those below it have; what cannot be read leaves a hole in the page alone. */
+function list(folder: string, trouble: Trouble): string[] {
+  const entries = attempt(folder, () => readdirSync(folder, { withFileTypes: true }), trouble);
+  return (entries ?? []).flatMap((entry) => {
+    const path = join(folder, entry.name);
+    return entry.isDirectory() ? list(path, trouble) : [path];
+  });
+}
+
+function attempt<Found>(path: string, read: () => Found, trouble: Trouble): Found | undefined {
   try {
-    return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
-      const path = join(folder, entry.name);
-      return entry.isDirectory() ? list(path) : [path];
-    });
-  } catch {
-    return [];
+    return read();
+  } catch (error) {
+    const { message } = error as Error;
+    trouble(`status page: ${path} is not served: ${message}; all else is, install weft anew`);
+    return undefined;
   }
 }

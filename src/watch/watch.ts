@@ -12,6 +12,8 @@ export interface Listener {
   packets(batch: readonly TappedPacket[]): void;
   /** At most so many more packets would have been among them, had the rings had room. */
   lost(count: number): void;
+  /** It threw, and is told nothing any more; others are. */
+  failed?(error: Error): void;
 }
 
 /** One listener's hold on the tap. */
@@ -80,7 +82,17 @@ export function createWatch(taps: () => Taps | undefined): Watch {
   }
 
   function lost(count: number): void {
-    for (const { listener } of entries) listener.lost(count);
+    for (const entry of entries) guarded(entry, () => entry.listener.lost(count));
+  }
+
+  /** One listener's fault is not the others', and never that of who carries the packets. */
+  function guarded(entry: Entry, work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      entries.delete(entry);
+      entry.listener.failed?.(error as Error);
+    }
   }
 
   /**
@@ -100,8 +112,10 @@ export function createWatch(taps: () => Taps | undefined): Watch {
   function deliver(batch: readonly TappedPacket[]): void {
     if (batch.length === 0) return;
     for (const entry of entries) {
-      const own = batch.filter((tapped) => wants(entry, tapped));
-      if (own.length > 0) entry.listener.packets(own);
+      guarded(entry, () => {
+        const own = batch.filter((tapped) => wants(entry, tapped));
+        if (own.length > 0) entry.listener.packets(own);
+      });
     }
   }
 

@@ -76,7 +76,7 @@ describe('the HTTP server', () => {
     metrics = async () => {
       throw new Error('no such counter');
     };
-    assert.deepEqual(await get('/metrics'), [500, 'metrics: no such counter\n']);
+    assert.deepEqual(await get('/metrics'), [500, '/metrics failed: no such counter\n']);
     assert.equal((await get('/healthz'))[0], 200);
   });
 

@@ -15,6 +15,7 @@ export interface Room {
 export const ROOMS: Readonly<Record<string, Room>> = {
   assert: { may: [] },
   untrusted: { may: ['untrusted'] },
+  http: { may: ['untrusted/text', 'http'] },
   log: { may: ['untrusted/text'], packages: ['pino', 'pino-pretty'] },
   config: { may: ['wire/address', 'assert', 'config'], packages: ['zod'] },
   wire: { may: ['assert', 'wire'] },
@@ -56,13 +57,13 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   observe: {
     may: [
       ...['dataplane/counters', 'dataplane/messages', 'dataplane/pool'],
-      ...['config', 'log', 'untrusted/text', 'assert', 'observe'],
+      ...['config', 'log', 'untrusted/text', 'http', 'assert', 'observe'],
     ],
     packages: ['prom-client', 'pino'],
   },
   api: {
     may: [
-      ...['observe/drop-advice', 'observe/http', 'observe/metrics'],
+      ...['http', 'observe/drop-advice', 'observe/metrics'],
       ...['observe/node-metrics', 'observe/packet-metrics', 'observe/peer-metrics'],
       ...['dataplane/counters', 'dataplane/tap/reader', 'watch', 'wire/address', 'assert', 'api'],
       'untrusted/text',

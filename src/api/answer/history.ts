@@ -1,3 +1,4 @@
+import { ErrorBoundary, guardedInterval, type Trouble } from '../../http/boundary.ts';
 import { BusyRatios } from '../../observe/node-metrics.ts';
 import type { History, HistorySample } from '../schema.ts';
 import type { ApiView, PeerView } from '../view.ts';
@@ -35,14 +36,21 @@ export class Recorder {
   private peerMoments: PeerMoment[] = [];
   private ticks = 0;
   private timer: NodeJS.Timeout | undefined;
+  private readonly boundary: ErrorBoundary;
 
-  constructor(view: ApiView) {
+  constructor(view: ApiView, trouble: Trouble = () => {}) {
     this.view = view;
+    this.boundary = new ErrorBoundary(trouble);
   }
 
   start(): void {
-    this.sample();
-    this.timer = setInterval(() => this.sample(), SAMPLE_EVERY_MS).unref();
+    const failed = (error: Error) => this.boundary.tell('taking a sample', error);
+    try {
+      this.sample();
+    } catch (error) {
+      failed(error as Error);
+    }
+    this.timer = guardedInterval(() => this.sample(), SAMPLE_EVERY_MS, failed).unref();
   }
 
   stop(): void {

@@ -1,11 +1,12 @@
 import { release as kernelRelease } from 'node:os';
 import type { TappedPacket } from '../../dataplane/tap/reader.ts';
+import { guardedInterval } from '../../http/boundary.ts';
 import { dropReason } from '../../watch/describe.ts';
 import type { PacketFilter } from '../../watch/filter.ts';
 import * as pcapng from '../../watch/pcapng.ts';
 import type { Listening, Watch } from '../../watch/watch.ts';
 import { formatAddress4 } from '../../wire/address.ts';
-import type { Outflow } from './outflow.ts';
+import type { Way } from './outflow.ts';
 
 export interface CaptureOrder {
   readonly filter: PacketFilter;
@@ -29,7 +30,7 @@ const LAST_BLOCK_BYTES = 256;
 /** One client of /v1/capture: a pcapng file as it grows, its end told by statistics. */
 export class Capture {
   private readonly order: CaptureOrder;
-  private readonly outflow: Outflow;
+  private readonly outflow: Way['outflow'];
   private readonly listening: Listening;
   private readonly timer: NodeJS.Timeout;
   private readonly beganMicros = Date.now() * 1000;
@@ -41,13 +42,14 @@ export class Capture {
   /** Losses that statistics have told. */
   private told = 0;
 
-  constructor(order: CaptureOrder, watch: Watch, outflow: Outflow) {
+  constructor(order: CaptureOrder, watch: Watch, { outflow, failed }: Way) {
     this.order = order;
     this.outflow = outflow;
     const { filter, snapLength } = order;
     const wish = { filter, snapLength, every: 1, dropsEvery: 1 };
     this.listening = watch.listen(wish, {
       packets: (batch) => this.take(batch),
+      failed,
       lost: (count) => {
         this.ringFull += count;
         this.lostBefore += count;
@@ -55,7 +57,7 @@ export class Capture {
     });
     outflow.begin();
     this.put(this.head());
-    this.timer = setInterval(() => this.tellLosses(), STATISTICS_EVERY_MS);
+    this.timer = guardedInterval(() => this.tellLosses(), STATISTICS_EVERY_MS, failed);
   }
 
   /** Releases the tap and closes the file; may be called again. */

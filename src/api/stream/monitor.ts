@@ -1,4 +1,5 @@
 import type { TappedPacket } from '../../dataplane/tap/reader.ts';
+import { guardedInterval } from '../../http/boundary.ts';
 import { toShownJson } from '../../untrusted/text.ts';
 import { describePacket, dropReason } from '../../watch/describe.ts';
 import type { PacketFilter } from '../../watch/filter.ts';
@@ -6,7 +7,7 @@ import type { Listening, Watch } from '../../watch/watch.ts';
 import { LEAST_SNAP_LENGTH } from '../../watch/wish.ts';
 import { formatAddress4 } from '../../wire/address.ts';
 import { type CountersView, dropCounts, totals } from '../answer/totals.ts';
-import type { Outflow } from './outflow.ts';
+import type { Way } from './outflow.ts';
 import { Allowance, Pace, PERIOD_MS } from './pace.ts';
 import type { MonitorSummary, SeenPacket } from './schema.ts';
 
@@ -28,7 +29,7 @@ const SUMMARY_EVERY_MS = 1_000;
 export class Monitor {
   private readonly order: MonitorOrder;
   private readonly view: CountersView;
-  private readonly outflow: Outflow;
+  private readonly outflow: Way['outflow'];
   private readonly listening: Listening;
   private readonly timers: readonly NodeJS.Timeout[];
   private readonly allowance: Allowance;
@@ -37,7 +38,7 @@ export class Monitor {
   private shown = 0;
   private leftOut = { byRate: 0, ringFull: 0, slowReader: 0 };
 
-  constructor(order: MonitorOrder, view: CountersView, watch: Watch, outflow: Outflow) {
+  constructor(order: MonitorOrder, view: CountersView, watch: Watch, { outflow, failed }: Way) {
     this.order = order;
     this.view = view;
     this.outflow = outflow;
@@ -48,14 +49,15 @@ export class Monitor {
     const wish = { filter: order.filter, snapLength: SNAP_LENGTH, every: 1, dropsEvery: 1 };
     this.listening = watch.listen(wish, {
       packets: (batch) => this.show(batch),
+      failed,
       lost: (count) => {
         this.leftOut.ringFull += count;
       },
     });
     outflow.begin();
     this.timers = [
-      setInterval(() => this.keepPace(0, 0), PERIOD_MS),
-      setInterval(() => this.outflow.write(this.summary(null)), SUMMARY_EVERY_MS),
+      guardedInterval(() => this.keepPace(0, 0), PERIOD_MS, failed),
+      guardedInterval(() => outflow.write(this.summary(null)), SUMMARY_EVERY_MS, failed),
     ];
   }
 

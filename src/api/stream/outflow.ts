@@ -1,7 +1,14 @@
 import type { ServerResponse } from 'node:http';
+import { letStream } from '../../http/server.ts';
 
 /** Once all is said, a client has this long to take it. */
 const LAST_WORDS_MS = 10_000;
+
+/** The way to one client, and whom to tell that we cannot go on with it. */
+export interface Way {
+  readonly outflow: Outflow;
+  readonly failed: (error: Error) => void;
+}
 
 /**
  * The way to one client, with room for so many bytes that it has not read yet. Whoever finds no
@@ -22,7 +29,7 @@ export class Outflow {
   /** Sends the head; before it the request may still be refused. */
   begin(): void {
     // The server cuts off who is silent for seconds; here it is traffic that may be silent.
-    this.response.socket?.setTimeout(0);
+    letStream(this.response);
     this.response.writeHead(200, {
       'Content-Type': this.contentType,
       'Cache-Control': 'no-store',
@@ -36,6 +43,12 @@ export class Outflow {
     if (this.finished || this.response.writableLength > this.mostWaiting) return false;
     this.response.write(piece);
     return true;
+  }
+
+  /** Cuts the client off: we cannot go on. */
+  fail(): void {
+    this.finished = true;
+    this.response.destroy();
   }
 
   /** Says the last of it, whether there is room or not. */

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { ErrorBoundary, type Trouble } from '../../http/boundary.ts';
 import { FilterError, parseFilter } from '../../watch/filter.ts';
 import { TooManyListeners, type Watch } from '../../watch/watch.ts';
 import { Query, RequestError, respond } from '../request.ts';
@@ -11,7 +12,7 @@ import { DEFAULTS, LIMITS, STREAMS, type StreamName } from './paths.ts';
 /** The streams without a listener, for the unix socket alone. */
 export interface Streams {
   /** Answers requests for a stream; false, and nothing done, for any other path. */
-  handle(request: IncomingMessage, response: ServerResponse): boolean;
+  handle(request: IncomingMessage, response: ServerResponse): false | Promise<void>;
   /** Ends every stream in order. */
   stop(): void;
 }
@@ -29,7 +30,9 @@ export function createStreams(
   view: ApiView,
   watch: Watch,
   tell: (sentence: string) => void,
+  trouble: Trouble = () => {},
 ): Streams {
+  const boundary = new ErrorBoundary(trouble);
   const running = new Set<Running>();
   let stopped = false;
 
@@ -44,11 +47,16 @@ export function createStreams(
       return;
     }
     const most = name === 'monitor' ? MONITOR_WAITING_BYTES : CAPTURE_WAITING_BYTES;
-    const stream = start(watch, new Outflow(response, contentType, most));
+    const outflow = new Outflow(response, contentType, most);
+    const failed = (error: Error) => {
+      boundary.tell(`weft ${name}`, error);
+      outflow.fail();
+    };
+    const stream = start(watch, outflow, failed);
     running.add(stream);
     const what = `weft ${name} ${query.text('filter') ?? ''}`.trimEnd();
     tell(`somebody watches packets: ${what}`);
-    const timer = setTimeout(() => stream.end('time'), seconds * 1000);
+    const timer = setTimeout(() => end(stream, 'time', failed), seconds * 1000);
     // What a client that went away did not read is nobody's.
     response.on('error', () => {});
     response.once('close', () => {
@@ -64,23 +72,33 @@ export function createStreams(
       const [path = '', search = ''] = (request.url ?? '').split('?', 2);
       const found = Object.entries(STREAMS).find(([, stream]) => stream.path === path);
       if (found === undefined) return false;
-      void respond(request, response, async () => {
+      return respond(request, response, async () => {
         try {
           open(found[0] as StreamName, search, response);
         } catch (error) {
           throw explain(error);
         }
       });
-      return true;
     },
     stop: () => {
       stopped = true;
-      for (const stream of running) stream.end('weft ended');
+      for (const stream of running) {
+        end(stream, 'weft ended', (error) => boundary.tell('the end of a stream', error));
+      }
     },
   };
 }
 
-type Start = (watch: Watch, outflow: Outflow) => Running;
+/** Says the last of it, if that can be said. */
+function end(stream: Running, why: 'time' | 'weft ended', failed: (error: Error) => void): void {
+  try {
+    stream.end(why);
+  } catch (error) {
+    failed(error as Error);
+  }
+}
+
+type Start = (watch: Watch, outflow: Outflow, failed: (error: Error) => void) => Running;
 
 function monitorOf(query: Query, view: ApiView): Start {
   const order = {
@@ -89,7 +107,7 @@ function monitorOf(query: Query, view: ApiView): Start {
     count: query.whole('count', LIMITS.count) ?? Number.POSITIVE_INFINITY,
   };
   requirePackets(view);
-  return (watch, outflow) => new Monitor(order, view, watch, outflow);
+  return (watch, outflow, failed) => new Monitor(order, view, watch, { outflow, failed });
 }
 
 function captureOf(query: Query, view: ApiView): Start {
@@ -103,7 +121,7 @@ function captureOf(query: Query, view: ApiView): Start {
     version: view.version,
     device: requirePackets(view),
   };
-  return (watch, outflow) => new Capture(order, watch, outflow);
+  return (watch, outflow, failed) => new Capture(order, watch, { outflow, failed });
 }
 
 /** The device that packets pass. */
