@@ -9,6 +9,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { pino } from 'pino';
 import { type Backend, createBackend } from '../../src/agent/backend/backend.ts';
+import { vtepData } from '../../src/agent/backend/vxlan/vtep.ts';
 import { Readiness } from '../../src/agent/readiness.ts';
 import type { Lease } from '../../src/lease/lease.ts';
 import { commandRunner } from '../../src/linux/command.ts';
@@ -45,7 +46,7 @@ function leaseOf(index: number): Lease {
     subnet: { network: NETWORK.network + (index + 1) * 256, length: 24 },
     publicAddress: FIRST_PEER + index,
     backendType: type,
-    backendData: { VNI: 1, VtepMAC: `0a:00:00:00:${hex(index >> 8)}:${hex(index)}` },
+    backendData: vtepData(1, `0a:00:00:00:${hex(index >> 8)}:${hex(index)}`),
   };
 }
 
@@ -55,7 +56,7 @@ async function openBackend(): Promise<Backend> {
     run: commandRunner(prefix),
     prefix,
     uplink: { name: 'eth0', mtu: 1500, address: UPLINK, publicAddress: UPLINK, reason: 'bench' },
-    options: { Type: type },
+    options: {},
     previous: undefined,
     log: pino({ level: 'warn' }),
     readiness: new Readiness(),

@@ -1,6 +1,4 @@
-import { readFile } from 'node:fs/promises';
 import { setTimeout as pause } from 'node:timers/promises';
-import { isDeepStrictEqual } from 'node:util';
 import type { Config } from '../config.ts';
 import type { NetworkConfig, NetworkReading } from '../lease/network.ts';
 import { type LeaseKeeperStatus, type LeaseRegistry, NO_LEASE_STATUS } from '../lease/registry.ts';
@@ -18,7 +16,7 @@ import { Fault } from './fault.ts';
 import type { FirewallStatus } from './firewall/firewall.ts';
 import { awaitNetworkConfig, createRegistry, createSource } from './lease-source.ts';
 import { Member } from './member.ts';
-import { parseSubnetFile, type SubnetFile } from './node/subnet-file.ts';
+import { readSubnetFile, type SubnetFile } from './node/subnet-file.ts';
 import { type UplinkWatch, watchUplink } from './node/uplink-watch.ts';
 import type { Observed, OwnView } from './observed.ts';
 import { NO_COUNTS, NO_STATUS, type Peers } from './peers.ts';
@@ -150,15 +148,14 @@ export class Agent implements Observed {
     for (;;) {
       await pause(LOOK_AGAIN_MS, undefined, { signal: this.ending.signal });
       const reading = await this.source.config!();
-      if (reading.kind !== 'config' || isDeepStrictEqual(reading.config, refused)) continue;
-      return reading.config;
+      if (reading.kind === 'config' && reading.config.text !== refused.text) return reading.config;
     }
   }
 
   private async enter(network: NetworkConfig, uplink: Uplink): Promise<void> {
     const { config, source, registry, makers, run, readiness, log } = this;
     this.member = undefined;
-    const former = await readPrevious(config.subnetFile);
+    const former = await readSubnetFile(config.subnetFile);
     if (this.first && former !== undefined) await this.clearFormer(former, network, uplink);
     const previous = former?.subnet;
     const fail = (error: Error) => this.fail(error);
@@ -207,7 +204,7 @@ export class Agent implements Observed {
     if (refusal !== '' || reading.kind !== 'config') {
       const cure = reading.kind === 'unreachable' ? 'once it answers' : 'once that is corrected';
       log.error(`SIGHUP: ${refusal}; the network config in force stays; SIGHUP again ${cure}`);
-    } else if (isDeepStrictEqual(reading.config, member.network)) {
+    } else if (reading.config.text === member.network.text) {
       log.info('SIGHUP: the network config is the same; looking at firewall and backend');
       member.look();
     } else {
@@ -323,19 +320,15 @@ function mayHeal(error: unknown): boolean {
   return error instanceof CommandError || (error instanceof Fault && error.kind === 'environment');
 }
 
-/** What an earlier life wrote down; a file of something else counts as none. */
-async function readPrevious(path: string): Promise<SubnetFile | undefined> {
-  const text = await readFile(path, 'utf8').catch(() => '');
-  const reading = parseSubnetFile(text);
-  return reading.ok ? reading.value : undefined;
-}
-
 type Range = Pick<NonNullable<NetworkConfig['ipv4']>, 'network' | 'subnetLength'>;
 
 /** Whether what was set for the one network is recognised in the other. */
 function sameRange(one: Range | null, other: Range | null): boolean {
+  if (one === null || other === null) return one === other;
   return (
-    isDeepStrictEqual(one?.network, other?.network) && one?.subnetLength === other?.subnetLength
+    one.network.network === other.network.network &&
+    one.network.length === other.network.length &&
+    one.subnetLength === other.subnetLength
   );
 }
 

@@ -276,7 +276,9 @@ export class Member {
     const { source, log, readiness } = this.options;
     const own = { subnet, publicAddress: this.uplink.publicAddress };
     const reachable = (type: string) => backend.reachable(type);
-    const rules = { network: this.range, own, reachable };
+    // Who publishes BackendData is who reads that of others.
+    const keepsBackendData = backend.attributes.backendData !== undefined;
+    const rules = { network: this.range, own, reachable, keepsBackendData };
     this.peers?.configure(rules);
     this.peers ??= watchPeers({
       ...{ source, rules, log },

@@ -52,6 +52,8 @@ export interface AdmissionRules {
   readonly own: { readonly subnet: Prefix4; readonly publicAddress: number } | null;
   /** Whether a BackendType (empty where the value has none) is reached as we reach peers. */
   readonly reachable: (backendType: string) => boolean;
+  /** Whether anybody reads BackendData; if not, nothing of it is kept. */
+  readonly keepsBackendData?: boolean;
 }
 
 /** flannel leaves BackendType out for `udp` and `alloc`; both are reached by UDP to port 8285. */

@@ -1,10 +1,13 @@
 import { createHash } from 'node:crypto';
 import { type FSWatcher, statSync, watch } from 'node:fs';
-import { readFile, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import { parseObject } from './go-json.ts';
+import { FileError, readFileSoon } from '../untrusted/file.ts';
+import { compact, LIMITS, type Parsed, splitObject } from '../untrusted/json.ts';
+import { quoted } from '../untrusted/shown.ts';
+import { entryOf } from './entry.ts';
 import { parseLeaseValue, parseSubnetKey } from './lease.ts';
 import type { LeaseEntry, LeaseSink, LeaseSource, SourceStatus, StopWatching } from './source.ts';
 import { SourceStanding } from './source.ts';
@@ -25,8 +28,6 @@ const POLL_MS = 1000;
 const SETTLE_MS = 10;
 /** A file that makes no sense may be half written; this long after, it makes no sense for good. */
 const DOUBT_MS = 250;
-/** Some 200,000 leases; more is no lease file, and reading it would take the memory of packets. */
-const FILE_BYTES = 64 * 1024 * 1024;
 
 /**
  * Leases from a file that is re-read when it changes: written in place, renamed into place, or
@@ -192,46 +193,60 @@ async function versionOf(path: string): Promise<string> {
   }
 }
 
-/** Of a key that is none. */
-const SHOWN_LETTERS = 60;
+export type LeaseList =
+  | { readonly entries: readonly LeaseEntry[]; readonly repeated: readonly string[] }
+  | { readonly fault: string };
 
-type Found = { entries: LeaseEntry[]; digest: string } | { fault: string };
+type Found = { entries: readonly LeaseEntry[]; digest: string } | { fault: string };
 
 async function readLeases(path: string): Promise<Found> {
-  let text: string;
+  let bytes: Buffer;
   try {
-    const status = await stat(path);
-    // Reading a pipe would wait for ever.
-    if (!status.isFile()) return { fault: `${path} is not a regular file` };
-    if (status.size > FILE_BYTES) {
-      return { fault: `${path} has ${status.size} bytes, more than the ${FILE_BYTES} a list may` };
-    }
-    text = await readFile(path, 'utf8');
+    bytes = await readFileSoon(path, LIMITS.leaseFile.bytes);
   } catch (error) {
-    return { fault: `cannot be read: ${(error as Error).message}` };
+    if (!(error instanceof FileError)) throw error;
+    return { fault: `${path} cannot be read: ${error.message}` };
   }
-  const object = parseObject(text);
-  if (!object.ok) return { fault: `${path} is ${object.reason}` };
-  const digest = createHash('sha256').update(text).digest('hex');
-  const entries = Object.entries(object.value).map(([key, value], order) => {
-    return { key, value: JSON.stringify(value), order };
-  });
+  const list = readLeaseList(bytes);
+  if ('fault' in list) return { fault: `${path} is ${list.fault}` };
+  const { entries } = list;
+  const digest = createHash('sha256').update(bytes).digest('hex');
   const fault = entries.length === 0 ? '' : whyNoLease(entries);
   return fault === '' ? { entries, digest } : { fault: `${path} ${fault}` };
+}
+
+/** The entries of a lease file, the last of each key, and keys that stand there more than once. */
+export function readLeaseList(bytes: Buffer): LeaseList {
+  const members = splitObject(bytes.toString(), LIMITS.leaseFile);
+  if (!members.ok) return { fault: members.reason };
+  const entries = new Map<string, LeaseEntry>();
+  const repeated = new Set<string>();
+  for (const [order, { name, text }] of members.value.entries()) {
+    const entry = entryOf(Buffer.from(name), Buffer.from(compact(text)), order);
+    if (entries.delete(entry.key)) repeated.add(entry.key);
+    if (entries.size === LIMITS.leases) return { fault: `longer than ${LIMITS.leases} entries` };
+    entries.set(entry.key, entry);
+  }
+  return { entries: [...entries.values()], repeated: [...repeated] };
 }
 
 /** Why not one entry is a lease; empty if one is. One mistake in a list is not a mistaken list. */
 function whyNoLease(entries: readonly LeaseEntry[]): string {
   let first = '';
-  for (const { key, value } of entries) {
-    const fault = [parseSubnetKey(key), parseLeaseValue(value)].find(({ ok }) => !ok);
+  for (const entry of entries) {
+    const [fault] = faultsOf(entry);
     if (fault === undefined) return '';
-    if (first === '' && !fault.ok) {
-      first = `${JSON.stringify(key.slice(0, SHOWN_LETTERS))}: ${fault.reason}`;
-    }
+    if (first === '') first = `${quoted(entry.key)}: ${fault}`;
   }
   const count =
     entries.length === 1 ? 'one entry, which' : `${entries.length} entries, of which none`;
   const verb = entries.length === 1 ? 'is no lease' : 'is a lease';
   return `has ${count} ${verb} (${first}); for a list of no nodes write {}`;
+}
+
+/** Everything that keeps an entry from being a lease. */
+export function faultsOf({ key, value, fault }: LeaseEntry): string[] {
+  const read: Parsed<unknown> =
+    fault === undefined ? parseLeaseValue(value) : { ok: false, reason: fault };
+  return [parseSubnetKey(key), read].flatMap((part) => (part.ok ? [] : [part.reason]));
 }

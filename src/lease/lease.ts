@@ -1,4 +1,5 @@
-import { z } from 'zod';
+import { compact, guarded, LIMITS, type Parsed, splitObject } from '../untrusted/json.ts';
+import { firstFaults } from '../untrusted/shown.ts';
 import type { Prefix4 } from '../wire/address.ts';
 import {
   formatAddress4,
@@ -7,8 +8,7 @@ import {
   parseAddress4,
   parseAddress6,
 } from '../wire/address.ts';
-import type { Parsed } from './go-json.ts';
-import { foldKeys, formatAsGo, parseObject, spellings } from './go-json.ts';
+import { address4, address6, escapeAsGo, raw, readMembers, text } from './go-json.ts';
 
 /** `length` leading bits of the 16 bytes of `network`. */
 export interface Prefix6 {
@@ -29,9 +29,9 @@ export interface Attributes {
   readonly publicAddress6?: Uint8Array;
   /** Empty for flannel's `udp` and `alloc`. */
   readonly backendType: string;
-  /** Parsed JSON, whatever the backend put there. */
-  readonly backendData?: unknown;
-  readonly backendData6?: unknown;
+  /** The JSON that the backend put there, without blanks; two are the same if their texts are. */
+  readonly backendData?: string;
+  readonly backendData6?: string;
 }
 
 /** "This subnet is behind that node." */
@@ -48,26 +48,45 @@ const LONGEST6 = 127;
 /**
  * `10.5.34.0-24`, or `10.5.34.0-24&fd00:5:34::-64` with IPv6, → subnets. Stricter than flannel,
  * which also takes text before the address and addresses inside a subnet: a key must be the one
- * spelling that flannel writes, or two keys could stand for one subnet.
+ * spelling that flannel writes, or two keys could stand for one subnet. Whatever the text, it is
+ * read or refused, with every fault in the reason.
  */
 export function parseSubnetKey(key: string): Parsed<Subnets> {
-  const match = KEY.exec(key);
+  return guarded(() => readSubnetKey(key));
+}
+
+function readSubnetKey(key: string): Parsed<Subnets> {
+  const match = key.length > LIMITS.leaseKeyBytes ? null : KEY.exec(key);
   if (match === null) return refuse('not of the form A.B.C.D-LENGTH[&IPV6-LENGTH]');
-  const network = parseAddress4(match[1] ?? '');
-  if (network === undefined) return refuse(`${match[1]} is not an IPv4 address`);
-  const length = Number(match[2]);
-  if (length > LONGEST4) return refuse(`IPv4 length ${length} is over ${LONGEST4}`);
-  if ((network & maskOf(length)) >>> 0 !== network || match[2] !== String(length)) {
-    return refuse('the IPv4 part is not the first address of its subnet, plainly written');
+  const [, first = '', length = '', first6, length6 = ''] = match;
+  const faults: string[] = [];
+  const subnet = readSubnet4(first, length, faults);
+  const subnet6 = first6 === undefined ? undefined : readSubnet6(first6, length6, faults);
+  if (faults.length > 0 || subnet === undefined) return refuse(faults.join('; '));
+  return { ok: true, value: { subnet, ...(subnet6 !== undefined && { subnet6 }) } };
+}
+
+function readSubnet4(text: string, lengthText: string, faults: string[]): Prefix4 | undefined {
+  const network = parseAddress4(text);
+  const length = Number(lengthText);
+  if (network === undefined) faults.push(`${text} is not an IPv4 address`);
+  if (length > LONGEST4) faults.push(`IPv4 length ${length} is over ${LONGEST4}`);
+  if (network === undefined || length > LONGEST4) return undefined;
+  if ((network & maskOf(length)) >>> 0 === network && lengthText === String(length)) {
+    return { network, length };
   }
-  const subnet = { network, length };
-  if (match[3] === undefined) return { ok: true, value: { subnet } };
-  const network6 = parseAddress6(match[3]);
-  if (network6 === undefined) return refuse(`${match[3]} is not an IPv6 address`);
-  const length6 = Number(match[4]);
-  if (length6 > LONGEST6) return refuse(`IPv6 length ${length6} is over ${LONGEST6}`);
-  if (hasHostBits(network6, length6)) return refuse('the IPv6 part has bits beyond its length');
-  return { ok: true, value: { subnet, subnet6: { network: network6, length: length6 } } };
+  faults.push('the IPv4 part is not the first address of its subnet, plainly written');
+  return undefined;
+}
+
+function readSubnet6(text: string, lengthText: string, faults: string[]): Prefix6 | undefined {
+  const network = parseAddress6(text);
+  const length = Number(lengthText);
+  if (network === undefined) faults.push(`${text} is not an IPv6 address`);
+  if (length > LONGEST6) faults.push(`IPv6 length ${length} is over ${LONGEST6}`);
+  if (network === undefined || length > LONGEST6) return undefined;
+  if (hasHostBits(network, length)) faults.push('the IPv6 part has bits beyond its length');
+  return { network, length };
 }
 
 /** The key flannel writes for these subnets. */
@@ -77,36 +96,40 @@ export function formatSubnetKey({ subnet, subnet6 }: Subnets): string {
   return `${key}&${formatAddress6(subnet6.network)}-${subnet6.length}`;
 }
 
-const VALUE = z.object({
-  PublicIP: z.string().optional(),
-  PublicIPv6: z.string().nullish(),
-  BackendType: z.string().nullish(),
-  BackendData: z.unknown().optional(),
-  BackendV6Data: z.unknown().optional(),
-});
+/** flannel's names have at most 9; what is longer is no backend, and is not kept. */
+const BACKEND_TYPE_LETTERS = 64;
 
-const MEMBERS = spellings(Object.keys(VALUE.shape));
+/** flannel's `lease.LeaseAttrs`. */
+const FIELDS = {
+  PublicIP: address4,
+  PublicIPv6: address6,
+  BackendType: text(BACKEND_TYPE_LETTERS),
+  BackendData: raw,
+  BackendV6Data: raw,
+};
 
-/** The JSON of a lease value → attributes; members that flannel does not know are ignored. */
-export function parseLeaseValue(text: string): Parsed<Attributes> {
-  const object = parseObject(text);
-  if (!object.ok) return object;
-  const checked = VALUE.safeParse(foldKeys(object.value, MEMBERS));
-  if (!checked.success) return refuse(listFaults(checked.error));
-  const { PublicIP, PublicIPv6, BackendType, BackendData, BackendV6Data } = checked.data;
-  const publicAddress = PublicIP === undefined ? 0 : parseAddress4(PublicIP);
-  if (publicAddress === undefined) return refuse(`PublicIP: not an IPv4 address: ${PublicIP}`);
-  const given = typeof PublicIPv6 === 'string';
-  const publicAddress6 = given ? parseAddress6(PublicIPv6) : undefined;
-  if (given && publicAddress6 === undefined) {
-    return refuse(`PublicIPv6: not an IPv6 address: ${PublicIPv6}`);
-  }
+/**
+ * The JSON of a lease value → attributes, as Go reads it; members that flannel does not know are
+ * passed over. Whatever the text, it is read or refused, with every fault in the reason; nothing
+ * that is returned keeps the text alive.
+ */
+export function parseLeaseValue(json: string): Parsed<Attributes> {
+  return guarded(() => readLeaseValue(json));
+}
+
+function readLeaseValue(json: string): Parsed<Attributes> {
+  const members = splitObject(json, LIMITS.leaseValue);
+  if (!members.ok) return members;
+  const faults: string[] = [];
+  const values = readMembers(members.value, FIELDS, faults);
+  if (faults.length > 0) return refuse(firstFaults(faults).join('; '));
+  const { PublicIPv6: publicAddress6, BackendData, BackendV6Data } = values;
   const attributes: Attributes = {
-    publicAddress,
-    backendType: BackendType ?? '',
-    ...(publicAddress6 !== undefined && { publicAddress6 }),
-    ...(BackendData !== undefined && { backendData: BackendData }),
-    ...(BackendV6Data !== undefined && { backendData6: BackendV6Data }),
+    publicAddress: values.PublicIP ?? 0,
+    backendType: values.BackendType ?? '',
+    ...(publicAddress6 && { publicAddress6 }),
+    ...(BackendData !== undefined && { backendData: compact(BackendData) }),
+    ...(BackendV6Data !== undefined && { backendData6: compact(BackendV6Data) }),
   };
   return { ok: true, value: attributes };
 }
@@ -114,16 +137,17 @@ export function parseLeaseValue(text: string): Parsed<Attributes> {
 /** The JSON flanneld writes for these attributes, byte for byte: order, null and omissions. */
 export function formatLeaseValue(attributes: Attributes): string {
   const { publicAddress, publicAddress6, backendType, backendData, backendData6 } = attributes;
-  return formatAsGo({
-    PublicIP: formatAddress4(publicAddress),
-    PublicIPv6: publicAddress6 === undefined ? null : formatAddress6(publicAddress6),
-    BackendType: backendType === '' ? undefined : backendType,
-    BackendData: backendData,
-    BackendV6Data: backendData6,
-  });
+  const members = [
+    `"PublicIP":"${formatAddress4(publicAddress)}"`,
+    `"PublicIPv6":${publicAddress6 === undefined ? 'null' : `"${formatAddress6(publicAddress6)}"`}`,
+    ...(backendType === '' ? [] : [`"BackendType":${JSON.stringify(backendType)}`]),
+    ...(backendData === undefined ? [] : [`"BackendData":${backendData}`]),
+    ...(backendData6 === undefined ? [] : [`"BackendV6Data":${backendData6}`]),
+  ];
+  return escapeAsGo(`{${members.join(',')}}`);
 }
 
-/** Whether two leases say the same; order of members inside backend data counts as difference. */
+/** Whether two leases say the same; backend data by its text, whatever it means. */
 export function sameLease(one: Lease | null, other: Lease | null): boolean {
   if (one === null || other === null) return one === other;
   return (
@@ -131,8 +155,8 @@ export function sameLease(one: Lease | null, other: Lease | null): boolean {
     one.publicAddress === other.publicAddress &&
     one.backendType === other.backendType &&
     sameBytes(one.publicAddress6, other.publicAddress6) &&
-    sameJson(one.backendData, other.backendData) &&
-    sameJson(one.backendData6, other.backendData6)
+    one.backendData === other.backendData &&
+    one.backendData6 === other.backendData6
   );
 }
 
@@ -141,19 +165,11 @@ function sameBytes(one: Uint8Array | undefined, other: Uint8Array | undefined): 
   return one.every((byte, at) => byte === other[at]);
 }
 
-function sameJson(one: unknown, other: unknown): boolean {
-  return one === other || JSON.stringify(one) === JSON.stringify(other);
-}
-
 function hasHostBits(address: Uint8Array, length: number): boolean {
   return address.some((byte, at) => {
     const free = Math.min(8, Math.max(0, 8 * (at + 1) - length));
     return (byte & ((1 << free) - 1)) !== 0;
   });
-}
-
-function listFaults(error: z.ZodError): string {
-  return error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; ');
 }
 
 function refuse(reason: string): { ok: false; reason: string } {

@@ -53,6 +53,8 @@ export interface LeaseEntry {
   readonly key: string;
   readonly value: string;
   readonly order: number;
+  /** Why the value is not handed over: too long, say; `value` is then empty. */
+  readonly fault?: string;
 }
 
 export type LeaseChange =

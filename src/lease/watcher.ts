@@ -1,7 +1,8 @@
+import { LIMITS, type Parsed } from '../untrusted/json.ts';
 import type { Prefix4 } from '../wire/address.ts';
 import type { AdmissionRules, RefusalReason } from './admission.ts';
 import { isRefusal, judge, noRefusals } from './admission.ts';
-import type { Lease, Subnets } from './lease.ts';
+import type { Attributes, Lease, Subnets } from './lease.ts';
 import { parseLeaseValue, parseSubnetKey, sameLease } from './lease.ts';
 import type { LeaseChange, LeaseEntry } from './source.ts';
 
@@ -84,10 +85,13 @@ export class LeaseWatcher {
   readonly #badKeys = new Map<string, string>();
   readonly #refused = noRefusals();
   readonly #events = { put: 0, delete: 0, snapshot: 0, ignored: 0 };
+  readonly #mostEntries: number;
   #peers = 0;
 
-  constructor(rules: AdmissionRules) {
+  /** @param mostEntries that are kept, bad ones too; others are passed over */
+  constructor(rules: AdmissionRules, mostEntries: number = LIMITS.leases) {
     this.#rules = rules;
+    this.#mostEntries = mostEntries;
   }
 
   /** Takes a whole list; what it lacks is gone. True if the peers' leases changed. */
@@ -171,7 +175,7 @@ export class LeaseWatcher {
     for (const { key, fault, verdict } of this.#entries.values()) {
       if (found.length >= limit) return found;
       if (fault !== '') found.push({ key, reason: 'bad_value', detail: fault });
-      else if (isRefusal(verdict)) found.push({ key, reason: verdict, detail: '' });
+      else if (isRefusal(verdict)) found.push({ key, reason: verdict, detail: detailOf(verdict) });
     }
     return found;
   }
@@ -181,23 +185,43 @@ export class LeaseWatcher {
     return { peers: this.#peers, refused, events: { ...this.#events } };
   }
 
-  #put({ key, value, order }: LeaseEntry): Effect {
+  #put({ key, value, order, fault: unread }: LeaseEntry): Effect {
+    const known = this.#entries.get(key);
+    // What is known goes on; the source tells that there are too many.
+    if (known === undefined && this.#isFull(key)) return NOTHING;
     const subnets = parseSubnetKey(key);
     if (!subnets.ok) {
       const news = !this.#badKeys.has(key);
       this.#badKeys.set(key, subnets.reason);
       return { any: news, peers: false };
     }
-    const known = this.#entries.get(key);
     const entry = known ?? this.#enter(key, subnets.value);
-    const attributes = parseLeaseValue(value);
-    const lease = attributes.ok ? { key, ...subnets.value, ...attributes.value } : entry.lease;
+    const attributes: Parsed<Attributes> =
+      unread === undefined ? parseLeaseValue(value) : { ok: false, reason: unread };
+    const lease = attributes.ok
+      ? { key, ...subnets.value, ...this.#kept(attributes.value) }
+      : entry.lease;
     const fault = attributes.ok ? '' : attributes.reason;
     const any = known === undefined || fault !== entry.fault || !sameLease(lease, entry.lease);
     entry.order = order;
     if (any) entry.lease = lease;
     this.#setFault(entry, fault);
     return { any, peers: this.#judge(entry.claim) };
+  }
+
+  #isFull(key: string): boolean {
+    const count = this.#entries.size + this.#badKeys.size;
+    return count >= this.#mostEntries && !this.#badKeys.has(key);
+  }
+
+  /** What is kept of a value: all of it, or all but what only other backends read. */
+  #kept({ backendData, backendData6, ...rest }: Attributes): Attributes {
+    if (this.#rules.keepsBackendData !== true) return rest;
+    return {
+      ...rest,
+      ...(backendData !== undefined && { backendData }),
+      ...(backendData6 !== undefined && { backendData6 }),
+    };
   }
 
   #remove(key: string): Effect {
@@ -225,7 +249,7 @@ export class LeaseWatcher {
   #judge(claim: Claim): boolean {
     let best: Entry | null = null;
     for (const entry of claim.entries) {
-      const verdict = entry.lease === null ? null : judge(entry.lease, this.#rules);
+      const verdict = entry.lease === null ? null : this.#verdictOn(entry.lease);
       this.#setVerdict(entry, verdict === 'peer' ? 'duplicate_subnet' : verdict);
       if (verdict === 'peer' && (best === null || newer(entry, best))) best = entry;
     }
@@ -236,6 +260,15 @@ export class LeaseWatcher {
     claim.peer = peer;
     this.#changed.add(claim.id);
     return true;
+  }
+
+  /** A lease that no judge can deal with is a bad one, and harms no other. */
+  #verdictOn(lease: Lease): ReturnType<typeof judge> {
+    try {
+      return judge(lease, this.#rules);
+    } catch {
+      return 'bad_value';
+    }
   }
 
   #setFault(entry: Entry, fault: string): void {
@@ -257,6 +290,10 @@ export class LeaseWatcher {
 
 function claimId({ network, length }: Prefix4): number {
   return network * LENGTHS + length;
+}
+
+function detailOf(reason: RefusalReason): string {
+  return reason === 'bad_value' ? 'weft cannot handle it (please report it)' : '';
 }
 
 function newer(one: Entry, other: Entry): boolean {

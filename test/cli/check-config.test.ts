@@ -42,8 +42,8 @@ describe('weft check-config', () => {
       /--prot is no option of weft dataplane; did you mean --port\?|--prot is no option/,
       /--mtu is a whole number/,
       /--network and --subnet go together/,
-      /bad\.json: 10\.1\.9\.7-24: the IPv4 part is not the first address/,
-      /bad\.json: 10\.1\.8\.0-24: PublicIP: not an IPv4 address: x/,
+      /bad\.json: "10\.1\.9\.7-24": the IPv4 part is not the first address/,
+      /bad\.json: "10\.1\.8\.0-24": PublicIP: "x" is not an IPv4 address/,
       /net-conf\.json: .*Network/,
       /net-conf\.json: SubnetLen/,
     ]) {

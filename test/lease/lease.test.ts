@@ -104,7 +104,7 @@ describe('lease values', () => {
       {
         publicAddress: address,
         backendType: 'vxlan',
-        backendData: { VNI: 1, VtepMAC: 'aa:bb:cc:dd:ee:ff' },
+        backendData: '{"VNI":1,"VtepMAC":"aa:bb:cc:dd:ee:ff"}',
       },
       '{"PublicIP":"192.0.2.7","PublicIPv6":null,"BackendType":"vxlan",' +
         '"BackendData":{"VNI":1,"VtepMAC":"aa:bb:cc:dd:ee:ff"}}',
@@ -115,8 +115,8 @@ describe('lease values', () => {
         publicAddress: address,
         publicAddress6: v6('2001:db8::7'),
         backendType: 'vxlan',
-        backendData: { VNI: 1, VtepMAC: 'aa:bb:cc:dd:ee:ff' },
-        backendData6: { VNI: 1, VtepMAC: 'aa:bb:cc:dd:ee:00' },
+        backendData: '{"VNI":1,"VtepMAC":"aa:bb:cc:dd:ee:ff"}',
+        backendData6: '{"VNI":1,"VtepMAC":"aa:bb:cc:dd:ee:00"}',
       },
       '{"PublicIP":"192.0.2.7","PublicIPv6":"2001:db8::7","BackendType":"vxlan",' +
         '"BackendData":{"VNI":1,"VtepMAC":"aa:bb:cc:dd:ee:ff"},' +
@@ -124,7 +124,11 @@ describe('lease values', () => {
     ],
     [
       'extension, whose data Go makes safe for HTML',
-      { publicAddress: address, backendType: 'extension', backendData: '<a & b>' },
+      {
+        publicAddress: address,
+        backendType: 'extension',
+        backendData: '"\\u003ca \\u0026 b\\u003e"',
+      },
       '{"PublicIP":"192.0.2.7","PublicIPv6":null,"BackendType":"extension",' +
         '"BackendData":"\\u003ca \\u0026 b\\u003e"}',
     ],
@@ -135,6 +139,15 @@ describe('lease values', () => {
       assert.deepEqual(parseLeaseValue(text), { ok: true, value: attributes });
     });
   }
+
+  test('are written safe for HTML, whatever is in them', () => {
+    const data = '{"x":"<a & b>\u2028"}';
+    const attributes = { publicAddress: address, backendType: '<b>', backendData: data };
+    const text = formatLeaseValue(attributes);
+    assert.match(text, /"BackendType":"\\u003cb\\u003e".*"\\u003ca \\u0026 b\\u003e\\u2028"/);
+    const { backendData, backendType } = JSON.parse(text.replace('BackendData', 'backendData'));
+    assert.deepEqual([backendData, backendType], [JSON.parse(data), undefined]);
+  });
 
   const lenient: readonly [what: string, text: string, attributes: Attributes][] = [
     [
@@ -188,20 +201,24 @@ describe('lease values', () => {
     });
   }
 
-  test('of 1.5 MB are read', () => {
-    const text = `{"PublicIP":"192.0.2.7","BackendData":"${'x'.repeat(1.5e6)}"}`;
-    assert.ok(parseLeaseValue(text).ok);
+  test('of 4 KiB are read, and of a byte more refused by their length', () => {
+    const around = '{"PublicIP":"192.0.2.7","BackendData":""}';
+    const text = (bytes: number) => around.replace('""', `"${'x'.repeat(bytes - around.length)}"`);
+    assert.ok(parseLeaseValue(text(4096)).ok);
+    const over = parseLeaseValue(text(4097));
+    assert.ok(!over.ok);
+    assert.match(over.reason, /too long: 4097 bytes, where at most 4096/);
   });
 
   test('are the same only if every attribute is', () => {
     const lease = { key: '10.5.34.0-24', subnet: { network: 0x0a052200, length: 24 } };
-    const base = { ...lease, publicAddress: address, backendType: '', backendData: { a: 1 } };
+    const base = { ...lease, publicAddress: address, backendType: '', backendData: '{"a":1}' };
     assert.ok(sameLease(base, structuredClone(base)));
     const others = [
       { ...base, publicAddress: 1 },
       { ...base, backendType: 'udp' },
-      { ...base, backendData: { a: 2 } },
-      { ...base, backendData6: { a: 1 } },
+      { ...base, backendData: '{"a":2}' },
+      { ...base, backendData6: '{"a":1}' },
       { ...base, publicAddress6: v6('::1') },
       { ...base, key: '10.5.34.0-24&::-8' },
       null,

@@ -40,7 +40,7 @@ describe('network config', () => {
     [{ Network: '10.0.0.0/22' }, '10.0.0.0/22 24 10.0.1.0 10.0.3.0'],
     [{ Network: '10.0.0.0/23' }, '10.0.0.0/23 25 10.0.0.128 10.0.1.128'],
     [{ Network: '10.0.0.0/28' }, '10.0.0.0/28 30 10.0.0.4 10.0.0.12'],
-    [{ Network: '0.0.0.0/0' }, '0.0.0.0/0 24 0.0.1.0 255.255.255.0'],
+    [{ Network: '0.0.0.0/1' }, '0.0.0.0/1 24 0.0.1.0 127.255.255.0'],
     [{ Network: '10.0.0.0/8', SubnetLen: 30 }, '10.0.0.0/8 30 10.0.0.4 10.255.255.252'],
     [{ Network: '10.0.0.0/8', SubnetLen: 10 }, '10.0.0.0/8 10 10.64.0.0 10.192.0.0'],
     [{ Network: '10.0.0.0/8', SubnetLen: 0 }, '10.0.0.0/8 24 10.0.1.0 10.255.255.0'],
@@ -49,7 +49,7 @@ describe('network config', () => {
       '10.0.0.0/8 20 10.10.0.0 10.99.0.0',
     ],
     [
-      { Network: '10.0.0.0/8', SubnetMin: '0.0.0.0', SubnetMax: null },
+      { Network: '10.0.0.0/8', SubnetMin: '0.0.0.0', SubnetMax: '0.0.0.0' },
       '10.0.0.0/8 24 10.0.1.0 10.255.255.0',
     ],
     [{ network: '10.0.0.0/16', SUBNETLEN: 26, extra: {} }, '10.0.0.0/16 26 10.0.0.64 10.0.255.192'],
@@ -84,7 +84,7 @@ describe('network config', () => {
     assert.deepEqual(read({ Network: '10.0.0.0/16' }).backend, { type: 'udp', options: {} });
     const vxlan = { Type: 'VXLAN', VNI: 4, DirectRouting: true };
     const { backend } = read({ Network: '10.0.0.0/16', Backend: vxlan });
-    assert.deepEqual(backend, { type: 'vxlan', options: vxlan });
+    assert.deepEqual(backend, { type: 'vxlan', options: { VNI: 4, DirectRouting: true } });
     const lower = read({ Network: '10.0.0.0/16', backend: { type: 'host-gw' } });
     assert.equal(lower.backend.type, 'host-gw');
   });
@@ -97,39 +97,69 @@ describe('network config', () => {
   const faulty: readonly [config: object | string, ...faults: RegExp[]][] = [
     ['', /not JSON/],
     ['[]', /not a JSON object/],
-    [{}, /^Network: must be a prefix such as/],
-    [{ Network: '10.0.0.0' }, /^Network: must be/],
-    [{ Network: '10.0.0.0/33' }, /^Network: must be/],
-    [{ Network: 'fd00::/48' }, /^Network: must be/],
-    [{ Network: 7 }, /^Network: .*string/],
-    [{ Network: '10.0.0.0/29' }, /^Network: \/29 is too small; .*\/28/],
+    [{}, /^Network: there is none: it must be a prefix such as/],
+    [{ Network: '10.0.0.0' }, /^Network: "10\.0\.0\.0" must be/],
+    [{ Network: '10.0.0.0/33' }, /^Network: "10\.0\.0\.0\/33" has a length over 32: it must be/],
+    [{ Network: 'fd00::/48' }, /^Network: "fd00::\/48" must be/],
+    [{ Network: '0.0.0.0/0' }, /^Network: 0\.0\.0\.0\/0 is every address/],
+    [{ Network: 7 }, /^Network: 7 must be/],
+    [{ Network: '10.0.0.0/29' }, /^Network: 10\.0\.0\.0\/29 is too small.*\/28/],
     [{ Network: '10.0.0.0/16', SubnetLen: 31 }, /^SubnetLen: 31 is over 30/],
-    [{ Network: '10.0.0.0/16', SubnetLen: 17 }, /^SubnetLen: 17 must be at least.*18/],
+    [{ Network: '10.0.0.0/16', SubnetLen: 17 }, /^SubnetLen: 17 must be at least 18/],
     [{ Network: '10.0.0.0/16', SubnetLen: -1 }, /^SubnetLen/],
     [{ Network: '10.0.0.0/16', SubnetLen: 24.5 }, /^SubnetLen/],
     [{ Network: '10.0.0.0/16', SubnetMin: '10.1.0.0' }, /^SubnetMin: 10\.1\.0\.0 is outside/],
     [{ Network: '10.0.0.0/16', SubnetMax: '9.255.255.0' }, /^SubnetMax: .* is outside/],
     [{ Network: '10.0.0.0/16', SubnetMin: '10.0.4.1' }, /^SubnetMin: .*first address of a \/24/],
-    [{ Network: '10.0.0.0/16', SubnetMax: 'x' }, /^SubnetMax: x is not an address/],
+    [{ Network: '10.0.0.0/16', SubnetMax: 'x' }, /^SubnetMax: "x" is not an IPv4 address/],
     [
       { Network: '10.0.0.0/16', SubnetMin: '10.0.9.0', SubnetMax: '10.0.8.0' },
-      /^SubnetMin: is above SubnetMax/,
+      /^SubnetMin: 10\.0\.9\.0 is above SubnetMax, 10\.0\.8\.0/,
     ],
     [{ EnableIPv4: false }, /both false/],
-    [{ Network: '10.0.0.0/16', EnableIPv6: true }, /^IPv6Network: must be/],
+    [{ Network: '10.0.0.0/16', EnableIPv6: true }, /^IPv6Network: there is none: it must be/],
     [
       { Network: '10.0.0.0/16', EnableIPv6: true, IPv6Network: 'fd00::/125' },
-      /^IPv6Network: \/125 is too small/,
+      /^IPv6Network: fd00::\/125 is too small/,
     ],
     [
       { Network: '10.0.0.0/16', EnableIPv6: true, IPv6Network: 'fd00::/48', IPv6SubnetLen: 127 },
       /^IPv6SubnetLen: 127 is over 126/,
     ],
-    [{ Network: '10.0.0.0/16', Backend: {} }, /^Backend: Type is missing/],
+    [{ Network: '10.0.0.0/16', Backend: {} }, /^Backend\.Type: there is none: name one of udp/],
     [{ Network: '10.0.0.0/16', Backend: 'udp' }, /^Backend/],
     [
       { Network: '10.0.0.0/16', SubnetMin: '1.2.3.4', SubnetMax: '10.0.0.1', Backend: {} },
       ...[/^SubnetMin/, /^SubnetMax/, /^Backend/],
+    ],
+    // Each hides nothing of the others.
+    [
+      '{"Network":"10.244.0.0/33","Backend":{"Type":"upd","Port":"x"},"SubnetLen":40}',
+      /^Network: "10\.244\.0\.0\/33" has a length over 32/,
+      /^SubnetLen: 40 is over 30/,
+      /^Backend\.Type: "upd" is no backend .* udp, vxlan, host-gw, alloc/,
+      /^Backend\.Port: "x" must be a whole number/,
+    ],
+    [
+      {
+        ...{ Network: '10.0.0.0/8', SubnetLen: 9, SubnetMin: '11.0.0.0', SubnetMax: '10.0.0.0.1' },
+        Backend: { Type: 'vxlan', VNI: 20_000_000, Port: '8472', MTU: -1, GBP: 'yes' },
+      },
+      ...[/^SubnetLen: 9 must be at least 10/, /^SubnetMin: 11\.0\.0\.0 is outside/],
+      ...[/^SubnetMax: "10\.0\.0\.0\.1" is not/, /^Backend\.VNI: 20000000 .*9999999/],
+      ...[
+        /^Backend\.Port: "8472" must be a whole/,
+        /^Backend\.MTU: -1 must be/,
+        /^Backend\.GBP: "yes"/,
+      ],
+    ],
+    [
+      { Network: '10.0.0.0/16', Backend: { Type: 'udp', Port: 65_536 } },
+      /^Backend\.Port: 65536 must be from 1 to 65535/,
+    ],
+    [
+      { EnableIPv6: true, Network: 'x', IPv6Network: 'y', IPv6SubnetLen: 127, Backend: [] },
+      ...[/^Network: "x"/, /^IPv6Network: "y"/, /^IPv6SubnetLen: 127/, /^Backend: a list must/],
     ],
     [{ EnableIPv4: 'yes', SubnetLen: 'x', Network: 5 }, /^EnableIPv4/, /^Network/, /^SubnetLen/],
   ];

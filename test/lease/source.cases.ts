@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+
 import { after, before, describe, test } from 'node:test';
 import type { LeaseSource, StopWatching } from '../../src/lease/source.ts';
 import { waitFor } from '../support/waitfor.ts';
@@ -163,9 +165,13 @@ const CASES: readonly (readonly [name: string, run: (scene: Scene) => Promise<vo
       ]);
       await place.fill(odd);
       watch();
-      await shows(odd);
+      // What is too long does not come: of a value nothing, of a key its beginning and a digest.
+      const come = new Map([...odd].slice(0, -2));
+      const digest = createHash('sha256').update('k'.repeat(5000)).digest('hex').slice(0, 16);
+      come.set('10.244.7.0-24', '').set(`${'k'.repeat(60)}…#${digest}`, '[]');
+      await shows(come);
       await place.put('10.244.8.0-24', '7');
-      await shows(odd.set('10.244.8.0-24', '7'));
+      await shows(come.set('10.244.8.0-24', '7'));
     },
   ],
   [

@@ -44,8 +44,8 @@ function refused(watcher: LeaseWatcher): Partial<Record<RefusalReason, number>> 
 
 const GOOD = ['10.244.2.0/24 192.0.2.2'];
 
-function withOnePeer(): LeaseWatcher {
-  const watcher = new LeaseWatcher(RULES);
+function withOnePeer(rules: AdmissionRules = RULES): LeaseWatcher {
+  const watcher = new LeaseWatcher(rules);
   watcher.snapshot([entry('10.244.2.0-24', '192.0.2.2')]);
   assert.deepEqual(rows(watcher), GOOD);
   return watcher;
@@ -166,9 +166,59 @@ describe('how leases change', () => {
   });
 
   test('new backend data is a change', () => {
-    const watcher = withOnePeer();
+    const watcher = withOnePeer({ ...RULES, keepsBackendData: true });
     assert.equal(put(watcher, entry('10.244.2.0-24', '192.0.2.2', { BackendData: 1 })), true);
-    assert.deepEqual(watcher.leases()[0]?.backendData, 1);
+    assert.equal(watcher.leases()[0]?.backendData, '1');
+  });
+
+  test('backend data that nobody reads is not kept, and its change none', () => {
+    const watcher = withOnePeer();
+    for (const BackendData of [1, 'x'.repeat(1000), [[[]]], null]) {
+      assert.equal(put(watcher, entry('10.244.2.0-24', '192.0.2.2', { BackendData })), false);
+    }
+    assert.deepEqual(Object.keys(watcher.leases()[0]!).sort(), [
+      ...['backendType', 'key', 'publicAddress', 'subnet'],
+    ]);
+  });
+
+  test('whatever throws on one entry refuses that entry, and is not thrown on', () => {
+    const reachable = (type: string) => {
+      if (type === 'poison') throw new RangeError('Maximum call stack size exceeded');
+      return type === '';
+    };
+    const watcher = withOnePeer({ ...RULES, reachable });
+    const poison = entry('10.244.3.0-24', '192.0.2.3', { BackendType: 'poison' });
+    for (let times = 0; times < 3; times++) put(watcher, poison);
+    watcher.snapshot([poison, entry('10.244.2.0-24', '192.0.2.2')]);
+    watcher.configure({ ...RULES, reachable });
+    assert.deepEqual(rows(watcher), ['10.244.2.0/24 192.0.2.2']);
+    assert.deepEqual(refused(watcher), { bad_value: 1 });
+    assert.match(watcher.refusals(9)[0]!.detail, /please report it/);
+    remove(watcher, '10.244.3.0-24');
+    assert.deepEqual(refused(watcher), {});
+  });
+
+  test('a value that its source left out is a bad one', () => {
+    const watcher = withOnePeer();
+    const fault = 'too long: 1400000 bytes, where at most 4096 are taken';
+    put(watcher, { key: '10.244.2.0-24', value: '', order: 7, fault });
+    assert.deepEqual(rows(watcher), ['10.244.2.0/24 192.0.2.2']);
+    assert.deepEqual(watcher.refusals(9), [
+      { key: '10.244.2.0-24', reason: 'bad_value', detail: fault },
+    ]);
+  });
+
+  test('beyond as many entries as may be, those that are known go on', () => {
+    const watcher = new LeaseWatcher(RULES, 3);
+    put(watcher, entry('10.244.2.0-24', '192.0.2.2'), entry('junk', 'x'));
+    const more = ['10.244.3.0-24', '10.244.4.0-24', 'more junk'];
+    put(watcher, ...more.map((key) => entry(key, '192.0.2.3')));
+    assert.deepEqual(rows(watcher), ['10.244.2.0/24 192.0.2.2', '10.244.3.0/24 192.0.2.3']);
+    put(watcher, entry('10.244.2.0-24', '192.0.2.22'), entry('junk', 'x'));
+    assert.deepEqual(rows(watcher), ['10.244.2.0/24 192.0.2.22', '10.244.3.0/24 192.0.2.3']);
+    remove(watcher, 'junk');
+    put(watcher, entry('10.244.4.0-24', '192.0.2.4'));
+    assert.equal(rows(watcher).length, 3);
   });
 
   test('what a snapshot lacks is gone, bad keys too', () => {

@@ -41,15 +41,21 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     ],
     packages: ['piscina', 'pino'],
   },
-  lease: { may: ['wire/address', 'log', 'assert', 'lease'], packages: ['etcd3', 'zod', 'pino'] },
-  linux: { may: ['wire/address', 'log', 'assert', 'linux'], packages: ['pino', 'zod'] },
+  lease: {
+    may: ['wire/address', 'log', 'assert', 'untrusted', 'lease'],
+    packages: ['etcd3', 'pino'],
+  },
+  linux: {
+    may: ['wire/address', 'log', 'assert', 'untrusted', 'linux'],
+    packages: ['pino', 'zod'],
+  },
   agent: {
     may: [
-      ...['lease', 'linux', 'config', 'log', 'wire/address', 'assert', 'agent'],
+      ...['lease', 'linux', 'config', 'log', 'wire/address', 'assert', 'untrusted', 'agent'],
       ...['forwarding/compile', 'forwarding/patch', 'forwarding/publication'],
       ...['dataplane/pool', 'dataplane/messages', 'dataplane/accounts', 'dataplane/tap/reader'],
     ],
-    packages: ['pino', 'zod'],
+    packages: ['pino'],
   },
   watch: {
     may: ['dataplane/counters', 'dataplane/tap/reader', 'wire', 'assert', 'watch'],
@@ -66,7 +72,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
       ...['http', 'observe/drop-advice', 'observe/metrics'],
       ...['observe/node-metrics', 'observe/packet-metrics', 'observe/peer-metrics'],
       ...['dataplane/counters', 'dataplane/tap/reader', 'watch', 'wire/address', 'assert', 'api'],
-      'untrusted/text',
+      'untrusted',
     ],
     packages: ['zod'],
   },
@@ -74,7 +80,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   doctor: {
     may: [
       ...['api/schema', 'linux', 'dataplane/features'],
-      ...['wire/address', 'assert', 'doctor'],
+      ...['wire/address', 'assert', 'untrusted', 'doctor'],
     ],
   },
   page: { may: ['api/schema', 'untrusted/text', 'page'], packages: ['uplot'] },

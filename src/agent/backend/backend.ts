@@ -1,5 +1,5 @@
 import type { Attributes, Lease } from '../../lease/lease.ts';
-import type { BackendConfig } from '../../lease/network.ts';
+import type { BackendConfig } from '../../lease/network/backend.ts';
 import type { PeerRow } from '../../lease/watcher.ts';
 import { isBatchWord } from '../../linux/batch.ts';
 import type { Run } from '../../linux/command.ts';
@@ -93,7 +93,7 @@ export interface BackendContext {
   /** Put before every program that runs on its own: `ip monitor`. For namespaces. */
   readonly prefix?: readonly string[];
   readonly uplink: Uplink;
-  /** Members of `Backend` in the network config, as written. */
+  /** What `Backend` of the network config says besides its Type. */
   readonly options: BackendConfig['options'];
   /** The lease that the store holds for this PublicIP from an earlier run. */
   readonly previous: Lease | undefined;

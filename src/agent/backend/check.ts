@@ -2,7 +2,6 @@
 import type { NetworkConfig } from '../../lease/network.ts';
 import type { Prefix4 } from '../../wire/address.ts';
 import { Fault } from '../fault.ts';
-import { readPort } from '../udp/backend.ts';
 import type { Uplink } from '../uplink.ts';
 import { type BackendContext, type BackendMaker, findMaker } from './backend.ts';
 import { refuseNat } from './host-gw.ts';
@@ -13,7 +12,6 @@ type Check = (context: Pick<BackendContext, 'options' | 'uplink'>) => void;
 const SILENT = { warn: () => undefined };
 
 const CHECKS: Readonly<Record<string, Check>> = {
-  udp: ({ options }) => readPort(options),
   vxlan: ({ options, uplink }) =>
     chooseVxlanMtu(readVxlanOptions(options).underlayMtu, uplink, SILENT),
   'host-gw': ({ uplink }) => refuseNat(uplink),

@@ -1,4 +1,4 @@
-import type { BackendConfig } from '../../lease/network.ts';
+import type { BackendConfig } from '../../lease/network/backend.ts';
 import type { Run } from '../../linux/command.ts';
 import { deleteLink, type Link, listLinks } from '../../linux/link.ts';
 import { listForwarding, listNeighbours } from '../../linux/neighbour.ts';

@@ -2,6 +2,7 @@ import type { Lease } from '../../lease/lease.ts';
 import { findLink } from '../../linux/link.ts';
 import { type Monitor, startMonitor } from '../../linux/monitor.ts';
 import { listRoutesWithin, type Route } from '../../linux/route.ts';
+import { shown } from '../../untrusted/shown.ts';
 import { formatPrefix4 } from '../../wire/address.ts';
 import type { Uplink } from '../uplink.ts';
 import type { Backend, BackendContext, BackendStatus, OwnLease } from './backend.ts';
@@ -174,21 +175,31 @@ export class KernelBackend implements Backend, Driver<KernelSight> {
   }
 
   want(leases: readonly Lease[], { onLink }: KernelSight): Want {
-    const { site } = this;
     const entries: WantedEntry[] = [];
     const refused = new Map<string, string>();
     for (const lease of leases) {
       const owner = formatPrefix4(lease.subnet);
-      if (onLink(lease.publicAddress)) {
-        const value = routes.gatewayRoute(lease.publicAddress, site.uplink.name);
-        entries.push({ table: 'route', key: owner, value, owner });
-        continue;
-      }
-      const reached = this.datapath.reach(lease, site);
+      const reached = this.reach(lease, owner, onLink);
       if (typeof reached === 'string') refused.set(owner, reached);
       else entries.push(...reached);
     }
     return { entries, refused };
+  }
+
+  /** What one peer needs, or why it cannot be reached; whatever its lease says harms it alone. */
+  private reach(
+    lease: Lease,
+    owner: string,
+    onLink: KernelSight['onLink'],
+  ): readonly WantedEntry[] | string {
+    const { site } = this;
+    try {
+      if (!onLink(lease.publicAddress)) return this.datapath.reach(lease, site);
+      const value = routes.gatewayRoute(lease.publicAddress, site.uplink.name);
+      return [{ table: 'route', key: owner, value, owner }];
+    } catch (error) {
+      return `weft cannot handle its lease (please report it): ${shown(String(error))}`;
+    }
   }
 
   async settled(): Promise<void> {

@@ -1,14 +1,15 @@
 import { createSocket } from 'node:dgram';
-import { readFile } from 'node:fs/promises';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Config } from '../../config.ts';
 import { mayConfigureNetwork } from '../../linux/proc.ts';
 import type { Logger } from '../../log.ts';
+import { FileError, readFileSoon } from '../../untrusted/file.ts';
+import { LIMITS } from '../../untrusted/json.ts';
 import { formatAddress4, formatPrefix4 } from '../../wire/address.ts';
 import { Fault } from '../fault.ts';
 import type { Readiness } from '../readiness.ts';
 import type { Uplink } from '../uplink.ts';
-import { parseSubnetFile, type SubnetFile } from './subnet-file.ts';
+import { parseSubnetFile, readSubnetFile, type SubnetFile } from './subnet-file.ts';
 
 /** Outer IPv4 header and UDP header (RFC 791, RFC 768). */
 export const ENCAPSULATION_BYTES = 28;
@@ -42,11 +43,12 @@ async function waitForFile(
 ): Promise<string> {
   for (;;) {
     try {
-      const text = await readFile(path, 'utf8');
+      const text = (await readFileSoon(path, LIMITS.subnetFileBytes)).toString();
       readiness.clear('subnet-file');
       return text;
     } catch (error) {
-      const { code, message } = error as NodeJS.ErrnoException;
+      if (!(error instanceof FileError)) throw error;
+      const { code, message } = error;
       if (code !== 'ENOENT') {
         throw new Fault('environment', `--subnet-file ${path} cannot be read: ${message}`);
       }
@@ -69,10 +71,9 @@ export async function requireSameNode(
   started: Pick<SubnetFile, 'network' | 'subnet'>,
 ): Promise<void> {
   if (config.network !== undefined) return;
-  const text = await readFile(config.subnetFile, 'utf8').catch(() => '');
-  const reading = parseSubnetFile(text);
-  if (!reading.ok) return;
-  const [was, is] = [describeNode(started), describeNode(reading.value)];
+  const reading = await readSubnetFile(config.subnetFile);
+  if (reading === undefined) return;
+  const [was, is] = [describeNode(started), describeNode(reading)];
   if (was === is) return;
   throw new Fault(
     'dataplane',

@@ -1,3 +1,6 @@
+import { readFileSoon } from '../../untrusted/file.ts';
+import { LIMITS } from '../../untrusted/json.ts';
+import { firstFaults, shown } from '../../untrusted/shown.ts';
 import { formatPrefix4, type Prefix4, parsePrefix4, prefixContains } from '../../wire/address.ts';
 
 /** What `subnet.env` says of this node; IPv6 lines and lines of others are passed over. */
@@ -14,6 +17,13 @@ export type SubnetReading =
   | { readonly ok: true; readonly value: SubnetFile }
   | { readonly ok: false; readonly faults: readonly string[] };
 
+/** What a file says; undefined where there is none, or one of something else. */
+export async function readSubnetFile(path: string): Promise<SubnetFile | undefined> {
+  const bytes = await readFileSoon(path, LIMITS.subnetFileBytes).catch(() => undefined);
+  const reading = bytes === undefined ? undefined : parseSubnetFile(bytes.toString());
+  return reading?.ok === true ? reading.value : undefined;
+}
+
 const LINE = /^\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*$/;
 
 /**
@@ -26,16 +36,17 @@ export function parseSubnetFile(text: string): SubnetReading {
   const networks = readPrefixes(variables, 'FLANNEL_NETWORK', faults);
   const subnet = readPrefixes(variables, 'FLANNEL_SUBNET', faults)[0];
   const mtu = readMtu(variables, faults);
-  if (faults.length > 0 || subnet === undefined) return { ok: false, faults };
-  const network = networks.find((candidate) => prefixContains(candidate, subnet));
-  if (network === undefined) {
-    const named = networks.map(formatPrefix4).join(', ');
+  const network = networks.find((one) => subnet !== undefined && prefixContains(one, subnet));
+  if (subnet !== undefined && networks.length > 0 && network === undefined) {
+    const named = shown(networks.map(formatPrefix4).join(', '));
     faults.push(`FLANNEL_SUBNET ${formatPrefix4(subnet)} lies outside FLANNEL_NETWORK ${named}`);
   }
-  if (subnet.length > 30) {
+  if (subnet !== undefined && subnet.length > 30) {
     faults.push(`FLANNEL_SUBNET ${formatPrefix4(subnet)} has no room for pods: at most a /30`);
   }
-  if (faults.length > 0 || network === undefined) return { ok: false, faults };
+  if (faults.length > 0 || network === undefined || subnet === undefined) {
+    return { ok: false, faults: firstFaults(faults) };
+  }
   return { ok: true, value: { network, subnet, ...(mtu === undefined ? {} : { mtu }) } };
 }
 
@@ -68,8 +79,8 @@ function readPrefixes(
   // A dual-stack agent may list both families in one line.
   const own = words.filter((word) => word !== '' && !word.includes(':'));
   const bad = own.filter((word) => parsePrefix4(word) === undefined);
-  for (const word of bad) faults.push(`${name} has '${word}', which is no IPv4 prefix`);
-  if (own.length === 0) faults.push(`${name} has no IPv4 prefix: '${value}'`);
+  for (const word of bad) faults.push(`${name} has '${shown(word)}', which is no IPv4 prefix`);
+  if (own.length === 0) faults.push(`${name} has no IPv4 prefix: '${shown(value)}'`);
   return own.flatMap((word) => parsePrefix4(word) ?? []);
 }
 
@@ -78,6 +89,6 @@ function readMtu(variables: ReadonlyMap<string, string>, faults: string[]): numb
   if (value === undefined || value === '') return undefined;
   const mtu = /^\d{1,5}$/.test(value) ? Number(value) : 0;
   if (mtu >= 68) return mtu;
-  faults.push(`FLANNEL_MTU is '${value}', not a number of bytes from 68`);
+  faults.push(`FLANNEL_MTU is '${shown(value)}', not a number of bytes from 68`);
   return undefined;
 }

@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, readFile, rename, unlink } from 'node:fs/promises';
+import { mkdir, open, rename, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { readFileSoon } from '../../untrusted/file.ts';
+import { LIMITS } from '../../untrusted/json.ts';
 import { formatAddress4, formatPrefix4, type Prefix4 } from '../../wire/address.ts';
 
 /** What `subnet.env` tells container runtimes. */
@@ -37,7 +39,8 @@ export function formatSubnetFile({ network, subnet, mtu, masquerade }: SubnetFac
  */
 export async function writeSubnetFile(path: string, text: string): Promise<boolean> {
   const folder = dirname(path);
-  if ((await readFile(path, 'utf8').catch(() => undefined)) === text) return false;
+  const present = await readFileSoon(path, LIMITS.subnetFileBytes).catch(() => undefined);
+  if (present?.toString() === text) return false;
   const made = await mkdir(folder, { recursive: true, mode: FOLDER_MODE });
   if (made !== undefined) await setMode(folder, FOLDER_MODE);
   // Never a name that somebody could have put a link under, nor one that a second writer takes.

@@ -1,4 +1,3 @@
-import { z } from 'zod';
 import type { Config } from '../../config.ts';
 import { reachableByUdp } from '../../lease/admission.ts';
 import type { Lease } from '../../lease/lease.ts';
@@ -6,7 +5,6 @@ import type { PeerRow } from '../../lease/watcher.ts';
 import { formatPrefix4 } from '../../wire/address.ts';
 import type { Backend, BackendContext, BackendStatus, OwnLease } from '../backend/backend.ts';
 import { removeLeftovers } from '../backend/leftovers.ts';
-import { readBackendOptions } from '../backend/options.ts';
 import { removePeerRoutes } from '../backend/routes.ts';
 import { chooseMtu, ENCAPSULATION_BYTES } from '../node/settings.ts';
 import type { Peers } from '../peers.ts';
@@ -17,11 +15,9 @@ import type { Forwarder, Way } from './forwarder.ts';
 /** flannel's, where the network config says nothing of it. */
 export const DEFAULT_PORT = 8285;
 
-const OPTIONS = z.object({ Port: z.int().min(1).max(65_535).nullish() });
-
-/** @throws Fault that names what is wrong with `Backend` of the network config */
-export function readPort(options: BackendContext['options']): number {
-  return readBackendOptions('udp', OPTIONS, options).Port ?? DEFAULT_PORT;
+/** The port of the network config, which was checked when that was read. */
+export function readPort({ Port }: BackendContext['options']): number {
+  return Port ?? DEFAULT_PORT;
 }
 
 const ATTRIBUTES = { backendType: '' } as const;
@@ -117,7 +113,6 @@ export class Udp extends Quiet {
   /** What the forwarder runs with; undefined while it does not. */
   private running: Way | undefined;
 
-  /** @throws Fault for options that cannot work */
   constructor(config: Config, context: BackendContext, forwarder: Forwarder) {
     super();
     this.config = config;

@@ -1,15 +1,16 @@
-import { readFileSync } from 'node:fs';
 import { Argument, Command } from 'commander';
 import { createSource } from '../../agent/lease-source.ts';
 import { parseSubnetFile } from '../../agent/node/subnet-file.ts';
 import { describeOptions } from '../../config/describe.ts';
 import { DAEMONS, type Daemon, OPTIONS, type OptionRow, optionsOf } from '../../config/options.ts';
 import { type Config, examineConfig, type GivenOptions, optionName } from '../../config.ts';
-import { parseObject } from '../../lease/go-json.ts';
-import { parseLeaseValue, parseSubnetKey } from '../../lease/lease.ts';
+import { faultsOf, readLeaseList } from '../../lease/file.ts';
 import { type NetworkReading, parseNetworkConfig } from '../../lease/network.ts';
 import { SourceOptionsError } from '../../lease/source.ts';
 import { createLog } from '../../log.ts';
+import { FileError, readFileWithin } from '../../untrusted/file.ts';
+import { LIMITS } from '../../untrusted/json.ts';
+import { firstFaults, quoted } from '../../untrusted/shown.ts';
 import { givenOf, type MakeCommand, strays, toOption } from '../arguments.ts';
 import { EXIT } from '../exit.ts';
 import { isTerminal, print, printJson } from '../format/print.ts';
@@ -108,9 +109,9 @@ async function lookFurther(daemon: Daemon, config: Config, wish: NetworkWish): P
   if (daemon === 'dataplane' && config.network === undefined) checkSubnetFile(config, found);
   if (config.leases !== undefined) checkLeases(config.leases, found);
   if (typeof wish === 'string') {
-    const text = read('--network-config', wish, found);
-    if (text === undefined) return found;
-    const parsed = parseNetworkConfig(text);
+    const bytes = read('--network-config', wish, LIMITS.networkConfig.bytes, found);
+    if (bytes === undefined) return found;
+    const parsed = parseNetworkConfig(bytes.toString());
     if (!parsed.ok) found.faults.push(...parsed.faults.map((fault) => `${wish}: ${fault}`));
     else found.notes.push(`${wish}: network config is fine, backend ${parsed.config.backend.type}`);
     return found;
@@ -119,44 +120,51 @@ async function lookFurther(daemon: Daemon, config: Config, wish: NetworkWish): P
   return found;
 }
 
-function read(option: string, path: string, found: Found): string | undefined {
+function read(option: string, path: string, most: number, found: Found): Buffer | undefined {
   try {
-    return readFileSync(path, 'utf8');
+    return readFileWithin(path, most);
   } catch (error) {
-    found.faults.push(`${option} ${path} cannot be read: ${(error as Error).message}`);
+    if (!(error instanceof FileError)) throw error;
+    found.faults.push(`${option} ${path} cannot be read: ${error.message}`);
     return undefined;
   }
 }
 
 function checkSubnetFile({ subnetFile }: Config, found: Found): void {
-  let text: string;
+  let bytes: Buffer;
   try {
-    text = readFileSync(subnetFile, 'utf8');
+    bytes = readFileWithin(subnetFile, LIMITS.subnetFileBytes);
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
+    if (!(error instanceof FileError)) throw error;
+    const { code, message } = error;
     if (code !== 'ENOENT') found.faults.push(`--subnet-file ${subnetFile}: ${message}`);
     else found.notes.push(`${subnetFile} is not there yet; weft dataplane waits for it`);
     return;
   }
-  const reading = parseSubnetFile(text);
+  const reading = parseSubnetFile(bytes.toString());
   if (!reading.ok) found.faults.push(...reading.faults.map((fault) => `${subnetFile}: ${fault}`));
 }
 
+/** So many bad leases of a file are named; the file of somebody's format has nothing else. */
+const LEASES_NAMED = 100;
+
 /** One bad lease does not keep weft from starting, but nobody wrote it on purpose. */
 function checkLeases(path: string, found: Found): void {
-  const text = read('--leases', path, found);
-  if (text === undefined) return;
-  const object = parseObject(text);
-  if (!object.ok) {
-    found.faults.push(`--leases ${path}: ${object.reason}`);
+  const bytes = read('--leases', path, LIMITS.leaseFile.bytes, found);
+  if (bytes === undefined) return;
+  const list = readLeaseList(bytes);
+  if ('fault' in list) {
+    found.faults.push(`--leases ${path}: ${list.fault}`);
     return;
   }
-  for (const [key, value] of Object.entries(object.value)) {
-    const parts = [parseSubnetKey(key), parseLeaseValue(JSON.stringify(value))];
-    for (const part of parts) {
-      if (!part.ok) found.faults.push(`--leases ${path}: ${key}: ${part.reason}`);
-    }
-  }
+  const faults = list.entries.flatMap((entry) =>
+    faultsOf(entry).map((fault) => `--leases ${path}: ${quoted(entry.key)}: ${fault}`),
+  );
+  found.faults.push(...firstFaults(faults, LEASES_NAMED));
+  const repeated = list.repeated.map((key) => {
+    return `--leases ${path}: ${quoted(key)} stands there more than once: the last one counts`;
+  });
+  found.notes.push(...firstFaults(repeated, LEASES_NAMED));
 }
 
 /** Certificates, passwords and addresses of etcd; and what etcd says, where that was asked for. */

@@ -1,4 +1,6 @@
 import type { Etcd3, IOptions, IWatchRequest, IWatchResponse } from 'etcd3';
+import { LIMITS, tooLong } from '../../untrusted/json.ts';
+import { entryOf, keyText } from '../entry.ts';
 import type { LeaseChange, LeaseEntry } from '../source.ts';
 import { EtcdError, type EtcdTrouble, explain } from './errors.ts';
 import type { EtcdEndpoint, EtcdSecrets, EtcdSettings } from './options.ts';
@@ -12,17 +14,19 @@ import { readEtcdSecrets } from './options.ts';
  * way back from every trouble, and it is the way in.
  */
 
-/** Every key of a folder at one revision of the store. */
+/** The keys of a folder at one revision of the store. */
 export interface EtcdList {
   readonly entries: LeaseEntry[];
   readonly revision: string;
+  /** How many there are; more than `entries` where more were not asked for. */
+  readonly keys: number;
 }
 
 export interface EtcdWatch {
   /** The watch stands: nothing after the revision will be missed. */
   created(): void;
-  /** The events of one answer, in order. */
-  changes(changes: readonly LeaseChange[]): void;
+  /** The events of one answer, in order, and by how many keys there are more now. */
+  changes(changes: readonly LeaseChange[], growth: number): void;
   /** Ends the watch, which then rejects like any other. */
   readonly signal?: AbortSignal;
 }
@@ -49,11 +53,13 @@ export interface EtcdKeyWatch {
   readonly signal: AbortSignal;
 }
 
-/** Keys a page of a list. 2,000 leases are some 300 kB: few calls for many nodes, none big. */
-const PAGE_KEYS = 2000;
+/** Keys a page of a list: few calls for many nodes, none big. 1,000 leases are some 150 kB, and
+ *  4 MB where each value is as long as may be. */
+const PAGE_KEYS = 1000;
 
-/** Longest message taken, against PAGE_KEYS values of etcd's 1.5 MB limit at once. */
-const MESSAGE_BYTES = 32 * 1024 * 1024;
+/** Longest message taken, against a page of values of etcd's 1.5 MB limit at once. */
+const MESSAGE_BYTES = 8 * 1024 * 1024;
+const TOO_LONG = tooLong(MESSAGE_BYTES, LIMITS.leaseValue.bytes);
 
 /** Hands a call straight to the line: etcd3 would retry it and hold it back on its own account. */
 const NO_POLICY = {
@@ -134,27 +140,54 @@ export class EtcdLine {
     return { found: keyOf(kvs[0]), revision: Number(header.revision) };
   }
 
-  /** All keys below `folder`, relative to it, as of one revision. @throws EtcdError */
-  async list(folder: string): Promise<EtcdList> {
+  /**
+   * The keys below `folder`, relative to it, as of one revision; at most `most` of them. Values
+   * that are too long are left out, one by one if need be: no value hides another.
+   * @throws EtcdError
+   */
+  async list(folder: string, most: number = LIMITS.leases): Promise<EtcdList> {
     const entries: LeaseEntry[] = [];
     let revision = '0';
-    let key = Buffer.from(folder);
+    let key: Buffer = Buffer.from(folder);
     let limit = PAGE_KEYS;
     for (;;) {
-      const request = { key, range_end: endOf(folder), limit, revision };
+      const left = Math.min(limit, most - entries.length);
+      const request = { key, range_end: endOf(folder), limit: left, revision };
       try {
         const page = await this.ask(({ kv }) => kv.range(request));
         // Later pages are asked for at the first one's revision, or the list would be torn.
         if (revision === '0') revision = page.header.revision;
-        for (const found of page.kvs) entries.push(entryOf(found, folder));
+        for (const found of page.kvs) entries.push(readEntry(found, folder));
         const last = page.kvs.at(-1);
-        if (!page.more || last === undefined) return { entries, revision };
+        if (!page.more || last === undefined) return { entries, revision, keys: entries.length };
+        if (entries.length >= most) {
+          // etcd counts all that lie between a page's first key and the end of the folder.
+          const keys = entries.length - page.kvs.length + Number(page.count);
+          return { entries, revision, keys };
+        }
         key = Buffer.concat([last.key, Buffer.from([0])]);
+        limit = Math.min(2 * limit, PAGE_KEYS);
       } catch (error) {
-        if ((error as EtcdError).kind !== 'too_large' || limit === 1) throw error;
-        limit = Math.ceil(limit / 16);
+        if ((error as EtcdError).kind !== 'too_large') throw error;
+        if (limit > 1) limit = Math.ceil(limit / 16);
+        else {
+          const { found, header } = await this.#passOver(request);
+          if (revision === '0') revision = header.revision;
+          entries.push({ ...readEntry(found, folder), fault: TOO_LONG });
+          key = Buffer.concat([found.key, Buffer.from([0])]);
+        }
       }
     }
+  }
+
+  /** A value longer than any message: its key alone is asked for. */
+  async #passOver(request: { key: Buffer; range_end: Buffer; revision: string }) {
+    const { kvs, header } = await this.ask(({ kv }) =>
+      kv.range({ ...request, limit: 1, keys_only: true }),
+    );
+    const found = kvs[0];
+    if (found === undefined) throw this.error('other', 'has no key where it had one');
+    return { found, header };
   }
 
   /** Delivers what happens below `folder` after `revision`, until something fails. */
@@ -162,7 +195,8 @@ export class EtcdLine {
     const range = { key: Buffer.from(folder), range_end: endOf(folder) };
     const hear = (response: IWatchResponse) => {
       if (response.created) sink.created();
-      if (response.events.length > 0) sink.changes(changesOf(response, folder));
+      if (response.events.length === 0) return;
+      sink.changes(changesOf(response, folder), growthOf(response));
     };
     return this.#watch(range, revision, hear, sink.signal);
   }
@@ -302,6 +336,8 @@ interface KeyValue {
   readonly value: Buffer;
   readonly lease: string;
   readonly mod_revision: string;
+  /** Writes since the key was made; 1 is the one that made it. */
+  readonly version: string;
 }
 
 function keyOf(found: KeyValue | undefined): EtcdKey | null {
@@ -310,20 +346,29 @@ function keyOf(found: KeyValue | undefined): EtcdKey | null {
   return { value: value.toString(), lease, revision: Number(revision) };
 }
 
-function entryOf({ key, value, mod_revision: revision }: KeyValue, folder: string): LeaseEntry {
+function readEntry({ key, value, mod_revision: revision }: KeyValue, folder: string): LeaseEntry {
   // Exact up to 2^53 revisions, which at a million a second is some 285 years.
-  return { key: nameOf(key, folder), value: value.toString(), order: Number(revision) };
+  return entryOf(below(key, folder), value, Number(revision));
 }
 
-function nameOf(key: Buffer, folder: string): string {
-  return key.subarray(Buffer.byteLength(folder)).toString();
+function below(key: Buffer, folder: string): Buffer {
+  return key.subarray(Buffer.byteLength(folder));
+}
+
+function growthOf({ events }: IWatchResponse): number {
+  let growth = 0;
+  for (const { type, kv } of events) {
+    if (isDelete(type)) growth -= 1;
+    else if (kv.version === '1') growth += 1;
+  }
+  return growth;
 }
 
 function changesOf({ events }: IWatchResponse, folder: string): LeaseChange[] {
   return events.map(({ type, kv }) =>
     isDelete(type)
-      ? { kind: 'delete', key: nameOf(kv.key, folder) }
-      : { kind: 'put', entry: entryOf(kv, folder) },
+      ? { kind: 'delete', key: keyText(below(kv.key, folder)) }
+      : { kind: 'put', entry: readEntry(kv, folder) },
   );
 }
 

@@ -8,6 +8,7 @@ export type EtcdTrouble =
   | 'no_leader'
   | 'compacted'
   | 'too_large'
+  | 'too_many'
   | 'no_space'
   | 'no_lease'
   | 'contended'

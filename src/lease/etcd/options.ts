@@ -2,6 +2,7 @@ import { X509Certificate } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import { posix } from 'node:path';
 import { createSecureContext, rootCertificates } from 'node:tls';
+import { LIMITS } from '../../untrusted/json.ts';
 import { SourceOptionsError } from '../source.ts';
 
 /** How to reach etcd; names as flannel's flags have them. */
@@ -18,6 +19,8 @@ export interface EtcdOptions {
   /** A file that holds the password; its last line end is not part of it. */
   readonly passwordFile?: string | undefined;
   readonly timing?: Partial<EtcdTiming> | undefined;
+  /** Keys of leases that are read at most; for tests. */
+  readonly mostLeases?: number | undefined;
 }
 
 /** All in milliseconds. */
@@ -55,6 +58,7 @@ export interface EtcdSettings {
   readonly leaseFolder: string;
   readonly configKey: string;
   readonly timing: EtcdTiming;
+  readonly mostLeases: number;
   readonly options: EtcdOptions;
   /** For logs; holds no secret. */
   readonly name: string;
@@ -87,6 +91,7 @@ export function checkEtcdOptions(options: EtcdOptions): EtcdSettings {
     leaseFolder: `${folder}/`,
     configKey: posix.join(options.prefix, 'config'),
     timing: { ...TIMING, ...options.timing },
+    mostLeases: options.mostLeases ?? LIMITS.leases,
     options,
     name: `etcd ${endpoints.map(({ url }) => url).join(',')} ${posix.dirname(folder)}`,
     warnings: [options.keyFile, options.passwordFile].flatMap(openToOthers),

@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import type { NetworkReading } from '../network.ts';
 import { parseNetworkConfig } from '../network.ts';
-import type { LeaseSink, LeaseSource, SourceStatus, StopWatching } from '../source.ts';
+import type { LeaseEntry, LeaseSink, LeaseSource, SourceStatus, StopWatching } from '../source.ts';
 import { SourceStanding } from '../source.ts';
 import { EtcdLine } from './client.ts';
 import { EtcdError } from './errors.ts';
@@ -89,6 +89,7 @@ class Pursuit {
   readonly #standing: SourceStanding;
   readonly #sink: LeaseSink;
   readonly #stopped = new AbortController();
+  #hasList = false;
 
   constructor(settings: EtcdSettings, standing: SourceStanding, sink: LeaseSink) {
     this.#settings = settings;
@@ -107,14 +108,46 @@ class Pursuit {
 
   /** One line from its opening to its failure. */
   async #follow(line: EtcdLine): Promise<never> {
-    const { leaseFolder } = this.#settings;
-    const { entries, revision } = await line.list(leaseFolder);
-    this.#deliver(() => this.#sink.snapshot(entries));
+    const { leaseFolder, mostLeases } = this.#settings;
+    const { entries, revision, ...list } = await line.list(leaseFolder, mostLeases);
+    let { keys } = list;
+    this.#deliver(() => this.#take(entries, keys));
     this.#standing.delivered();
+    const thinned = new AbortController();
+    const tell = () => {
+      if (keys <= mostLeases) return this.#standing.synced(keys);
+      const { kind, message } = this.#crowding(line);
+      this.#standing.failed(kind, message);
+    };
     return await line.watch(leaseFolder, revision, {
-      created: () => this.#deliver(() => this.#standing.synced(entries.length)),
-      changes: (changes) => this.#deliver(() => this.#sink.changes(changes)),
+      created: () => this.#deliver(tell),
+      changes: (changes, growth) => {
+        const isCrowded = keys > mostLeases;
+        keys += growth;
+        this.#deliver(() => this.#sink.changes(changes));
+        if (keys > mostLeases !== isCrowded) this.#deliver(tell);
+        // What was not read has room now.
+        if (isCrowded && keys <= mostLeases) thinned.abort();
+      },
+      signal: thinned.signal,
     });
+  }
+
+  /** Of a list that is cut nobody can say what is gone: what was known before goes on. */
+  #take(entries: readonly LeaseEntry[], keys: number): void {
+    const isFirst = !this.#hasList;
+    this.#hasList = true;
+    if (isFirst || entries.length === keys) this.#sink.snapshot(entries);
+    else this.#sink.changes(entries.map((entry) => ({ kind: 'put', entry })));
+  }
+
+  #crowding(line: EtcdLine): EtcdError {
+    const { leaseFolder, mostLeases } = this.#settings;
+    return line.error(
+      'too_many',
+      `has more than ${mostLeases} keys under ${leaseFolder}, of which so many are kept: delete ` +
+        `those that are no leases (etcdctl get --prefix --keys-only ${leaseFolder})`,
+    );
   }
 
   #deliver(work: () => void): void {

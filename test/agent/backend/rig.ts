@@ -72,7 +72,7 @@ export class RigNode {
       run: this.run,
       prefix: this.prefix,
       uplink,
-      options: { Type: this.type, ...this.options },
+      options: this.options,
       previous,
       log: recorder(this.said),
       readiness: this.readiness,

@@ -19,7 +19,7 @@ backendCases({
       '{"PublicIP":"192.0.2.99","BackendType":"vxlan",' +
         '"BackendData":{"VNI":1,"VtepMAC":"01:00:5e:00:00:01"}}',
     ),
-    reason: /VtepMAC "01:00:5e:00:00:01" is not the address of one station/,
+    reason: /VtepMAC: "01:00:5e:00:00:01" is not the address of one station/,
   }),
   losses: [
     ['a deleted device', 'link delete flannel.1'],

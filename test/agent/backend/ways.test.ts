@@ -191,7 +191,7 @@ route add 10.244.88.0/24 via 192.0.2.254 proto static
     const failure = await waitFor('the failure', () => first.backend.status().failures[0]);
     assert.equal(failure.subnet, '10.244.9.0/24');
     assert.match(failure.reason, /VtepMAC .* is also that of 10\.244\.2\.0\/24/);
-    const own = { ...copy, backendData: first.own.backendData };
+    const own = { ...copy, backendData: first.own.backendData! };
     first.backend.setPeers([own, second.own]);
     await waitFor('the other failure', () => {
       return /is this node's own/.test(first.backend.status().failures[0]?.reason ?? '');

@@ -1,9 +1,7 @@
-import { z } from 'zod';
-import type { BackendConfig } from '../../../lease/network.ts';
+import type { BackendOptions } from '../../../lease/network/backend.ts';
 import type { Logger } from '../../../log.ts';
 import { Fault } from '../../fault.ts';
 import type { Uplink } from '../../uplink.ts';
-import { readBackendOptions } from '../options.ts';
 
 /** Outer Ethernet, IPv4, UDP and VXLAN headers (RFC 7348 §5): 14 + 20 + 8 + 8. */
 const ENCAPSULATION_BYTES = 50;
@@ -11,8 +9,6 @@ const ENCAPSULATION_BYTES = 50;
 const LEAST_MTU = 68;
 /** The port that Linux had before IANA gave out 4789; flannel's cannot change any more. */
 const DEFAULT_PORT = 8472;
-/** `flannel.` and a VNI of more than seven digits is longer than IFNAMSIZ allows. */
-const LARGEST_VNI = 9_999_999;
 
 /** flannel's members of a `vxlan` Backend, with its defaults filled in. */
 export interface VxlanOptions {
@@ -25,33 +21,15 @@ export interface VxlanOptions {
   readonly directRouting: boolean;
 }
 
-const FIELDS = z.object({
-  VNI: z
-    .int()
-    .min(0)
-    .max(LARGEST_VNI, `too large: a device flannel.<VNI> must not exceed ${LARGEST_VNI}`)
-    .nullish(),
-  Port: z.int().min(0).max(65535).nullish(),
-  MTU: z.int().min(0).max(65535).nullish(),
-  GBP: z.boolean().nullish(),
-  Learning: z.boolean().nullish(),
-  DirectRouting: z.boolean().nullish(),
-});
-
-/** @throws Fault that names every fault */
-export function readVxlanOptions(given: BackendConfig['options']): VxlanOptions {
-  const { VNI, Port, MTU, GBP, Learning, DirectRouting } = readBackendOptions(
-    'vxlan',
-    FIELDS,
-    given,
-  );
+/** The members of `Backend`, which were checked when the config was read, with the defaults. */
+export function readVxlanOptions(given: BackendOptions): VxlanOptions {
   return {
-    vni: VNI ?? 1,
-    port: Port || DEFAULT_PORT,
-    underlayMtu: MTU ?? 0,
-    groupPolicy: GBP ?? false,
-    learning: Learning ?? false,
-    directRouting: DirectRouting ?? false,
+    vni: given.VNI ?? 1,
+    port: given.Port || DEFAULT_PORT,
+    underlayMtu: given.MTU ?? 0,
+    groupPolicy: given.GBP ?? false,
+    learning: given.Learning ?? false,
+    directRouting: given.DirectRouting ?? false,
   };
 }
 

@@ -1,35 +1,45 @@
 /** What vxlan nodes tell one another in BackendData: flannel's {"VNI":1,"VtepMAC":"aa:bb:..."}. */
 import { randomBytes } from 'node:crypto';
-import { foldKeys, spellings } from '../../../lease/go-json.ts';
+import { between, type Field, readMembers, refuse, whole } from '../../../lease/go-json.ts';
+import { LIMITS, splitObject } from '../../../untrusted/json.ts';
 
-const MEMBERS = spellings(['VNI', 'VtepMAC']);
+/** flannel's hardwareAddr: letters between quotes as they stand, and null is none. */
+const macAddressField: Field<string> = (json) => {
+  const macAddress = parseMacAddress(between(json));
+  if (macAddress !== undefined) return { ok: true, value: macAddress };
+  return refuse(json, 'is not the address of one station');
+};
+
+const FIELDS = { VNI: whole(0, 0xffffffff), VtepMAC: macAddressField };
 
 /** Group bit of the first octet (IEEE 802): set, the address stands for many stations. */
 const MULTICAST = 0x01;
 /** Given out by administrators, not by the maker of a card. */
 const LOCAL = 0x02;
 
-/** BackendData as flannel writes it, byte for byte once it is JSON. */
-export function vtepData(vni: number, macAddress: string): unknown {
-  return { VNI: vni, VtepMAC: macAddress };
+/** BackendData as flannel writes it, byte for byte. */
+export function vtepData(vni: number, macAddress: string): string {
+  return JSON.stringify({ VNI: vni, VtepMAC: macAddress });
 }
 
 /**
- * The VtepMAC of a peer's BackendData, in lower case with colons. The VNI in it is not looked at,
- * as flannel does not on Linux.
+ * The VtepMAC of a peer's BackendData, in lower case with colons. What the VNI in it is does not
+ * matter, as to flannel on Linux.
+ * @param backendData JSON, whatever it says
  */
 export function readVtep(
-  backendData: unknown,
+  backendData: string | undefined,
 ): { readonly ok: true; readonly macAddress: string } | { readonly ok: false; reason: string } {
-  if (typeof backendData !== 'object' || backendData === null) {
+  if (backendData === undefined || backendData === 'null') {
     return { ok: false, reason: 'its lease has no BackendData' };
   }
-  const { VtepMAC } = foldKeys(backendData as Record<string, unknown>, MEMBERS);
-  if (typeof VtepMAC !== 'string') return { ok: false, reason: 'its BackendData has no VtepMAC' };
-  const macAddress = parseMacAddress(VtepMAC);
-  if (macAddress !== undefined) return { ok: true, macAddress };
-  const shown = JSON.stringify(VtepMAC.slice(0, 40));
-  return { ok: false, reason: `its VtepMAC ${shown} is not the address of one station` };
+  const members = splitObject(backendData, LIMITS.leaseValue);
+  if (!members.ok) return { ok: false, reason: `its BackendData is ${members.reason}` };
+  const faults: string[] = [];
+  const { VtepMAC } = readMembers(members.value, FIELDS, faults, 'its BackendData: ');
+  if (faults.length > 0) return { ok: false, reason: faults.join('; ') };
+  if (VtepMAC === undefined) return { ok: false, reason: 'its BackendData has no VtepMAC' };
+  return { ok: true, macAddress: VtepMAC };
 }
 
 /**

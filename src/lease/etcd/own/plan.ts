@@ -1,7 +1,8 @@
 import { formatAddress4, formatAddress6, type Prefix4 } from '../../../wire/address.ts';
 import type { Attributes, Lease, Prefix6, Subnets } from '../../lease.ts';
 import { formatLeaseValue, parseLeaseValue, parseSubnetKey } from '../../lease.ts';
-import type { NetworkConfig, SubnetRange } from '../../network.ts';
+import type { SubnetRange } from '../../network/range.ts';
+import type { NetworkConfig } from '../../network.ts';
 import type { LeaseEntry } from '../../source.ts';
 import { address6Of, chooseSubnet, numberOf6, type Span, spanOf4, spanOf6 } from './choose.ts';
 
