@@ -68,7 +68,7 @@ const FAULTS: Readonly<Record<string, DemoFault>> = {
       {
         on: 'last',
         words: ['doctor', '--only', 'firewall,peers'],
-        finds: /rule \d+ of chain inet site input drops UDP 8285 from/,
+        finds: /handle \d+ of chain inet site input drops UDP 8285 from/,
       },
       {
         on: 'first',

@@ -48,6 +48,8 @@ export interface Link {
   readonly kind?: string;
   readonly tun?: TunDetails;
   readonly vxlan?: VxlanDetails;
+  /** The link that it is on top of, as a VLAN's. */
+  readonly parent?: string;
   /** Link-layer address, lower case with colons; a TUN has none. */
   readonly macAddress?: string;
   readonly addresses: readonly LinkAddress[];
@@ -73,6 +75,7 @@ interface LinkRow {
   master?: string;
   link_type?: string;
   xdp?: object;
+  link?: string;
   address?: string;
   linkinfo?: { info_kind?: string; info_data?: TunRow & VxlanRow };
   addr_info?: AddressRow[];
@@ -121,6 +124,7 @@ function readLink(row: LinkRow): Link {
     ...(kind === undefined ? {} : { kind }),
     ...(kind === 'tun' ? { tun: readTun(row.linkinfo?.info_data ?? {}) } : {}),
     ...(kind === 'vxlan' ? { vxlan: readVxlan(row.linkinfo?.info_data ?? {}) } : {}),
+    ...(row.link === undefined ? {} : { parent: row.link }),
     ...(row.address === undefined ? {} : { macAddress: row.address }),
     addresses: (row.addr_info ?? []).flatMap(readAddress),
   };

@@ -159,7 +159,7 @@ describe('weft doctor', () => {
     input('accept', 'udp dport 8285 drop');
     const rule = doctor('firewall,peers');
     nft('delete table inet filter');
-    found(rule, 'firewall', 'wrong', /^rule \d+ of chain inet filter input drops UDP 8285 from/);
+    found(rule, 'firewall', 'wrong', /^handle \d+ of chain inet filter input drops UDP 8285 from/);
     found(rule, 'peers', 'wrong', /answers on the underlay, but nothing comes back/);
     input('drop', 'tcp dport 22 accept; icmp type { echo-request, echo-reply } accept');
     const policy = doctor('firewall');

@@ -46,7 +46,7 @@ describe('the demo with a fault built in', { concurrency: 2 }, () => {
   test('firewall', () =>
     finds(
       'firewall',
-      /wrong firewall rule \d+ of chain inet site input drops UDP 8285 from 192\.0\.2\.1/,
+      /wrong firewall handle \d+ of chain inet site input drops UDP 8285 from 192\.0\.2\.1/,
       /cure: nft insert rule inet site input udp dport 8285 accept/,
       /192\.0\.2\.2 \(\S+\) answers on the underlay, but nothing comes back through UDP 8285/,
     ));
