@@ -1,6 +1,6 @@
 # Each target is a line or two; the work is in scripts/ and in the tests themselves.
-.PHONY: setup packages build check test test-rungs test-long fuzz demo docs bench bench-netns fmt ci
-.PHONY: clean
+.PHONY: setup packages build check test quick test-rungs test-long fuzz demo docs bench
+.PHONY: bench-netns fmt ci clean
 
 # npm ci only when the lock file is newer than what is installed.
 node_modules/.package-lock.json: package-lock.json package.json
@@ -19,6 +19,10 @@ check: build
 
 test: setup check
 	scripts/test.sh
+
+# The tests that need nothing but Node: for every save.
+quick: build
+	scripts/test.sh --quick
 
 # The namespace tests without one offload after the other.
 test-rungs: setup build

@@ -96,7 +96,7 @@ async function startOnce(space: NodeSpace, endpoint: string): Promise<number> {
     }
     return performance.now() - began;
   } finally {
-    await weft.stop('SIGTERM', 60_000);
+    await weft.stop();
   }
 }
 

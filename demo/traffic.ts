@@ -5,6 +5,8 @@ import { inside, type PodSpace } from '../test/support/topology.ts';
 import type { Outcome } from './screen.ts';
 
 const FLOW_SECONDS = 3;
+/** For the last echo to come back, on a machine that may have much else to do. */
+const PATIENCE_SECONDS = '5';
 /** IPv4 (20) and ICMP (8) headers around the payload that ping -s counts. */
 const PING_HEADERS = 28;
 /**
@@ -53,7 +55,9 @@ export async function pingFragmented(
 }
 
 function ping(from: PodSpace, to: PodSpace, options: readonly string[]) {
-  return runAside(inside(from.namespace, ['ping', '-n', '-W', '1', ...options, to.address]));
+  return runAside(
+    inside(from.namespace, ['ping', '-n', '-W', PATIENCE_SECONDS, ...options, to.address]),
+  );
 }
 
 export async function tcpFlow(from: PodSpace, to: PodSpace): Promise<Outcome> {

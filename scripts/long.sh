@@ -8,5 +8,5 @@ files=("$@")
 if [ $# -eq 0 ]; then
   mapfile -t files < <(grep -rl --include='*.test.js' 'process\.env\.TEST_LONG' dist/test | sort)
 fi
-export TEST_LONG=1 TEST_TIMEOUT_MS=${TEST_TIMEOUT_MS:-14400000}
+export TEST_LONG=1
 exec scripts/test.sh "${files[@]}"

@@ -13,6 +13,7 @@ const src = readSources(root, 'src', ['.ts']);
 const tests = readSources(root, 'test', ['.ts']);
 const benches = readSources(root, 'bench', ['.ts']);
 const scripts = readSources(root, 'scripts', ['.sh', '.ts']);
+const demo = readSources(root, 'demo', ['.ts']);
 const assembly = readSources(root, 'assembly', ['.ts']);
 const notes = readSources(root, 'native-notes', ['.md', '.mjs']);
 const code = [...src, ...tests, ...benches, ...assembly];
@@ -120,6 +121,19 @@ const RULES: readonly Rule[] = [
     check: rules.checkWords,
     files: [...code, ...scripts, ...notes, ...prose],
     broken: [broken(`// ${'TO'}DO: later`), broken(`see ${'iss'}ue 7`), broken(`/${'root'}/x`)],
+  },
+  {
+    name: 'tests wait for progress, not for a time, and mark what they make',
+    check: rules.checkWaits,
+    files: [...tests, ...benches, ...demo, ...scripts],
+    broken: [
+      'await waitFor(x, y, { deadline: 9 });',
+      'spawnSync(x, y, { timeout: 9 });',
+      'node --test --test-timeout=9',
+      'timeout 9 iperf3',
+      "mkdtempSync(join(tmpdir(), 'weft-x-'))",
+      "run(['ip', 'netns', 'add', 'weft-x']);",
+    ].map((text) => broken(text, 'test/x.ts')),
   },
   {
     name: 'every test runs',

@@ -14,6 +14,7 @@ import { Readiness } from '../../src/agent/readiness.ts';
 import type { Lease } from '../../src/lease/lease.ts';
 import { commandRunner } from '../../src/linux/command.ts';
 import { parseAddress4, parsePrefix4 } from '../../src/wire/address.ts';
+import { ownPrefix } from '../../test/support/maker.ts';
 import { atEnd, attempt, run } from '../../test/support/process.ts';
 
 const ROUNDS = 3;
@@ -26,7 +27,7 @@ const ELSEWHERE = parseAddress4('198.19.255.1')!;
 
 const [type = 'vxlan', count = '5000'] = process.argv.slice(2);
 const peers = Number(count);
-const namespace = `weft-bench-${process.pid}`;
+const namespace = `${ownPrefix}-bench`;
 
 function buildNamespace(): void {
   run(['ip', 'netns', 'add', namespace]);

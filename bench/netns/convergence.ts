@@ -9,6 +9,7 @@ import { createSocket } from 'node:dgram';
 import { fileURLToPath } from 'node:url';
 import { Cluster, SUBNETS } from '../../test/support/cluster.ts';
 import { runAside } from '../../test/support/process.ts';
+import { STILL_MS } from '../../test/support/stillness.ts';
 import { inside } from '../../test/support/topology.ts';
 import { nowMs, startEcho } from '../../test/support/udp-probe.ts';
 
@@ -17,7 +18,7 @@ const INTERVAL_MS = 0.25;
 const PAYLOAD = 6;
 const SIGNATURE = 2;
 /** A subnet that packets never reach must not hold up the bench. */
-const GIVE_UP_MS = 5_000;
+const GIVE_UP_MS = STILL_MS;
 
 interface Follow {
   readonly fromPutMs: number;
@@ -36,7 +37,7 @@ async function bench(rounds: number): Promise<void> {
     const probe = [process.execPath, fileURLToPath(import.meta.url), 'probe'];
     const words = [endpoint!, own, second!.address, String(rounds)];
     const argv = inside(first!.namespace, [...probe, ...words]);
-    const { stdout, stderr } = await runAside(argv, { timeoutMs: rounds * GIVE_UP_MS });
+    const { stdout, stderr } = await runAside(argv);
     if (stdout === '') throw new Error(stderr);
     await cluster.stop(weft);
     await echo.stop();

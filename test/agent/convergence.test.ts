@@ -106,9 +106,7 @@ describe('a change in etcd', () => {
 
   const sizes = process.env.TEST_LONG === '1' ? [100, 5_000, 65_000] : [100, 5_000];
   for (const leases of sizes) {
-    // A change that never arrives must not hold up whoever runs this.
-    const timeout = 120_000;
-    test(`is in the table of ${leases} peers, each time`, { timeout }, async (t) => {
+    test(`is in the table of ${leases} peers, each time`, async (t) => {
       const { fromCall, fromAnswer } = await follow(leases);
       t.diagnostic(`write to table: ${summarise(fromCall)}`);
       t.diagnostic(`etcd's answer to table: ${summarise(fromAnswer)}`);

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { afterEach, beforeEach, describe } from 'node:test';
 import type { Backend } from '../../src/agent/backend/backend.ts';
@@ -16,6 +15,7 @@ import type { LeaseSource } from '../../src/lease/source.ts';
 import { createLog } from '../../src/log.ts';
 import { parsePrefix4 } from '../../src/wire/address.ts';
 import { createNamespace, type Namespace } from '../linux/namespace.ts';
+import { makeFolder } from '../support/maker.ts';
 import { waitFor } from '../support/waitfor.ts';
 
 const UPLINK: Uplink = {
@@ -48,7 +48,7 @@ describe('a member of a network', () => {
 
   beforeEach(() => {
     space = createNamespace();
-    folder = mkdtempSync(join(tmpdir(), 'weft-member-'));
+    folder = makeFolder('member');
     readiness = new Readiness();
     watches = 0;
     trouble = '';

@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
-import { lstatSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { lstatSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { connect } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { afterEach, beforeEach, describe } from 'node:test';
 import { ApiError, ask } from '../../src/api/client.ts';
@@ -11,6 +10,7 @@ import { ROUTES, type RouteName } from '../../src/api/routes.ts';
 import { ErrorAnswer } from '../../src/api/schema.ts';
 import { type ApiServer, SocketError, serveSocket } from '../../src/api/server.ts';
 import type { ApiView } from '../../src/api/view.ts';
+import { makeFolder } from '../support/maker.ts';
 import { run } from '../support/process.ts';
 import { apiView } from './view.ts';
 
@@ -22,7 +22,7 @@ describe('the API on its socket', () => {
   let notReady: string[];
 
   beforeEach(async () => {
-    folder = mkdtempSync(join(tmpdir(), 'weft-api-'));
+    folder = makeFolder('api');
     path = join(folder, 'deeper', 'weft.sock');
     notReady = [];
     api = createApi(apiView({ notReady: () => notReady }));

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { after, before, describe } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { startEtcd } from '../support/etcd.ts';
+import { makeFolder } from '../support/maker.ts';
 import { attempt } from '../support/process.ts';
 
 const CLI = fileURLToPath(new URL('../../src/cli.js', import.meta.url));
@@ -12,7 +12,7 @@ const CLI = fileURLToPath(new URL('../../src/cli.js', import.meta.url));
 describe('weft check-config', () => {
   let folder: string;
   before(() => {
-    folder = mkdtempSync(join(tmpdir(), 'weft-check-'));
+    folder = makeFolder('check');
   });
   after(() => rmSync(folder, { recursive: true }));
 

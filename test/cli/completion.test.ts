@@ -1,10 +1,10 @@
 /** Completion scripts in the shells that they are for. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { after, before, describe } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { makeFolder } from '../support/maker.ts';
 import { attempt, run } from '../support/process.ts';
 
 const CLI = fileURLToPath(new URL('../../src/cli.js', import.meta.url));
@@ -14,7 +14,7 @@ describe('weft completion', () => {
   const path = (shell: string) => join(folder, shell === 'zsh' ? '_weft' : `weft.${shell}`);
 
   before(() => {
-    folder = mkdtempSync(join(tmpdir(), 'weft-completion-'));
+    folder = makeFolder('completion');
     for (const shell of ['bash', 'zsh', 'fish']) {
       writeFileSync(path(shell), run([process.execPath, CLI, 'completion', shell]));
     }

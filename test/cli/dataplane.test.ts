@@ -1,11 +1,11 @@
 /** `weft dataplane` as a process, in a namespace of its own. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { afterEach, beforeEach, describe } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { createNamespace, type Namespace } from '../linux/namespace.ts';
+import { makeFolder } from '../support/maker.ts';
 import { attempt, Background, run } from '../support/process.ts';
 import { waitFor } from '../support/waitfor.ts';
 
@@ -25,7 +25,7 @@ describe('weft dataplane', () => {
   beforeEach(() => {
     space = createNamespace();
     space.ip(UNDERLAY);
-    folder = mkdtempSync(join(tmpdir(), 'weft-cli-'));
+    folder = makeFolder('cli');
     writeFileSync(join(folder, 'leases.json'), '{"10.1.9.0-24": {"PublicIP": "192.0.2.2"}}');
   });
   afterEach(async () => {
@@ -140,7 +140,7 @@ describe('weft dataplane', () => {
     writeFileSync(file, lines.replace('10.1.5.1', '10.1.6.1'));
     // Any change of a link calls for a look; so does the clock, later.
     space.ip('link set far0 mtu 1400\n');
-    const { code } = await weft.wait(10_000);
+    const { code } = await weft.wait();
     assert.equal(code, 4, weft.describe());
     assert.match(weft.stderr, /now says 10\.1\.6\.0\/24/);
     assert.doesNotMatch(run(inside('ip', 'link')), /flannel0/);
@@ -153,7 +153,7 @@ describe('weft dataplane', () => {
     weft.child.kill('SIGTERM');
     weft.child.kill('SIGINT');
     process.kill(weftPid(), 'SIGCONT');
-    const { code, signal } = await weft.wait(5_000);
+    const { code, signal } = await weft.wait();
     // Both signals may be delivered before the first is acted upon, or after the end began.
     assert.ok(signal === 'SIGKILL' || code === 0, `${code} ${signal}`);
   });

@@ -1,7 +1,6 @@
 /** Commands whose answer is larger than a pipe, read slowly, in part, or not at all. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { after, before, describe } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -9,6 +8,7 @@ import { type Api, createApi } from '../../src/api/router.ts';
 import { Peers } from '../../src/api/schema.ts';
 import { type ApiServer, serveSocket } from '../../src/api/server.ts';
 import { apiView } from '../api/view.ts';
+import { makeFolder } from '../support/maker.ts';
 import { runAside } from '../support/process.ts';
 
 const CLI = fileURLToPath(new URL('../../src/cli.js', import.meta.url));
@@ -20,7 +20,7 @@ describe('weft peers with 5,000 of them', () => {
   let server: ApiServer;
 
   before(async () => {
-    folder = mkdtempSync(join(tmpdir(), 'weft-many-'));
+    folder = makeFolder('many');
     const peers = Array.from({ length: COUNT }, (_, i) => ({
       subnet: `10.${i >> 8}.${i & 255}.0/24`,
       publicAddress: `198.18.${i >> 8}.${i & 255}`,

@@ -1,10 +1,10 @@
 /** Each alert fires when it should and is silent when it should be, as promtool(1) runs them. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { describe } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { makeFolder } from '../support/maker.ts';
 import { attempt } from '../support/process.ts';
 
 const RULES = fileURLToPath(new URL('../../../deploy/prometheus/weft.rules.yml', import.meta.url));
@@ -136,7 +136,7 @@ function unitTests(): string {
 }
 
 function promtool(rules: string): { status: number; said: string } {
-  const folder = mkdtempSync(join(tmpdir(), 'weft-rules-'));
+  const folder = makeFolder('rules');
   try {
     writeFileSync(join(folder, 'weft.rules.yml'), rules);
     writeFileSync(join(folder, 'tests.yml'), unitTests());

@@ -1,9 +1,8 @@
 /** Whatever fails while somebody looks costs that look alone: a 500, one line, and weft goes on. */
 import assert from 'node:assert/strict';
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { get, request } from 'node:http';
 import { connect } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { afterEach, beforeEach, describe } from 'node:test';
 import { Registry } from 'prom-client';
@@ -19,6 +18,7 @@ import { serveFiles } from '../../src/observe/static-files.ts';
 import { createWatch } from '../../src/watch/watch.ts';
 import { apiView } from '../api/view.ts';
 import { rawControls } from '../support/hostile.ts';
+import { makeFolder } from '../support/maker.ts';
 import { waitFor } from '../support/waitfor.ts';
 
 const FAULT = 'no such thing\u001b[31m\nFORGED';
@@ -36,7 +36,7 @@ describe('a look that fails', () => {
   let stops: (() => void)[];
 
   beforeEach(async () => {
-    folder = mkdtempSync(join(tmpdir(), 'weft-boundary-'));
+    folder = makeFolder('boundary');
     told = [];
     stops = [];
     const trouble = (sentence: string) => told.push(sentence);
@@ -147,7 +147,7 @@ describe('a look that fails', () => {
 
 describe('a page with a hole', () => {
   test('is served without it, which is said at the start', async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'weft-hole-'));
+    const folder = makeFolder('hole');
     const told: string[] = [];
     try {
       writeFileSync(join(folder, 'index.html'), '<!doctype html>');

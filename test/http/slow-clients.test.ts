@@ -111,7 +111,7 @@ describe('slow clients', () => {
     const ended = clients.filter((client) => client.isPaused() === false);
     const open = () => ended.filter(({ destroyed, readableEnded }) => !destroyed && !readableEnded);
     for (const client of ended) client.resume();
-    await waitFor('the end', () => open().length === 0, { deadline: 60_000 });
+    await waitFor('the end', () => open().length === 0);
   });
 });
 

@@ -6,7 +6,7 @@ import { type NetworkReading, parseNetworkConfig } from '../../src/lease/network
 import type { LeaseSource } from '../../src/lease/source.ts';
 import { openCutLine } from '../support/cut-line.ts';
 import { type Etcd, startEtcd } from '../support/etcd.ts';
-import { waitFor } from '../support/waitfor.ts';
+import { waitFor, waitOut } from '../support/waitfor.ts';
 import { LogBook } from './mirror.ts';
 
 const PAUSES = { pausesMs: { first: 5, last: 20 } };
@@ -80,8 +80,7 @@ describe('waiting for the network config', () => {
     });
     await waitFor('ten tries', () => source.asked() === 10);
     // Pauses of 512 ms and more are due now; none of the short ones is left.
-    const end = performance.now() + 150;
-    await waitFor('a moment', () => performance.now() > end);
+    await waitOut(150);
     assert.ok(source.asked() <= 11);
     given.abort(new Error('given up'));
     await assert.rejects(waiting, /given up/);

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { createFileSource } from '../../src/lease/file.ts';
 import type { LeaseSource, StopWatching } from '../../src/lease/source.ts';
-import { waitFor } from '../support/waitfor.ts';
+import { makeFolder } from '../support/maker.ts';
+import { waitFor, waitOut } from '../support/waitfor.ts';
 import { LogBook, Mirror } from './mirror.ts';
 
 /** The text of a lease file with one node, at the address that ends in `last`. */
@@ -25,7 +25,7 @@ describe('a lease file', () => {
   let stop: StopWatching;
 
   beforeEach(() => {
-    folder = mkdtempSync(join(tmpdir(), 'weft-file-'));
+    folder = makeFolder('file');
     path = join(folder, 'leases.json');
     mirror = new Mirror();
     book = new LogBook();
@@ -81,7 +81,7 @@ describe('a lease file', () => {
   });
 
   test('is followed by the poll where the folder does not tell', async () => {
-    const elsewhere = mkdtempSync(join(tmpdir(), 'weft-file-'));
+    const elsewhere = makeFolder('file');
     try {
       writeFileSync(join(elsewhere, 'l'), text(2));
       symlinkSync(join(elsewhere, 'l'), path);
@@ -186,8 +186,8 @@ describe('a lease file', () => {
     watch(20, NEVER);
     await shows(2);
     writeFileSync(path, half);
-    const end = performance.now() + 100;
-    await waitFor('time for a look at the half', () => performance.now() > end);
+    // Time for a look at the half.
+    await waitOut(100);
     writeFileSync(path, rest, { flag: 'a' });
     await shows(3);
     assert.deepEqual(book.warnings(), []);

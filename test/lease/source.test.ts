@@ -1,14 +1,14 @@
-import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createEtcdSource } from '../../src/lease/etcd/source.ts';
 import { createFileSource } from '../../src/lease/file.ts';
 import { openCutLine } from '../support/cut-line.ts';
 import { type Etcd, startEtcd } from '../support/etcd.ts';
+import { makeFolder } from '../support/maker.ts';
 import { type Place, sourceCases } from './source.cases.ts';
 
 sourceCases('a file', async () => {
-  const folder = await mkdtemp(join(tmpdir(), 'weft-leases-'));
+  const folder = makeFolder('leases');
   let files = 0;
   return {
     place: async () => filePlace(join(folder, `leases-${files++}.json`)),

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, symlinkSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { afterEach, beforeEach, describe } from 'node:test';
 import { type Monitor, startMonitor } from '../../src/linux/monitor.ts';
+import { makeFolder } from '../support/maker.ts';
 import { run } from '../support/process.ts';
 import { waitFor } from '../support/waitfor.ts';
 import { createNamespace, type Namespace } from './namespace.ts';
@@ -96,7 +96,7 @@ describe('the monitor', () => {
   });
 
   test('without setpriv leaves a child that ends at the next change', async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'weft-monitor-'));
+    const folder = makeFolder('monitor');
     try {
       symlinkSync('/usr/sbin/ip', join(folder, 'ip'));
       const child = await killWatcher({ PATH: folder });

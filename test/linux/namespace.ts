@@ -1,4 +1,5 @@
 import { commandRunner, type Run } from '../../src/linux/command.ts';
+import { ownPrefix } from '../support/maker.ts';
 import { atEnd, attempt, run } from '../support/process.ts';
 
 let number = 0;
@@ -14,7 +15,7 @@ export interface Namespace {
 }
 
 export function createNamespace(): Namespace {
-  const name = `weft-${process.pid}-${(number++).toString(36)}`;
+  const name = `${ownPrefix}-s${(number++).toString(36)}`;
   run(['ip', 'netns', 'add', name]);
   const forget = atEnd(() => attempt(['ip', 'netns', 'delete', name]));
   return {

@@ -211,7 +211,7 @@ describe('faults at the start', () => {
 
   async function assertEnds(code: number, message: RegExp, ...args: string[]): Promise<void> {
     const weft = new Weft(topology.nodes[0]!, ['--leases', writeLeases(topology), ...args]);
-    const end = await weft.process.wait(10_000);
+    const end = await weft.process.wait();
     assert.equal(end.code, code, weft.process.describe());
     assert.match(weft.process.stderr, message);
     const links = attempt(['ip', '-n', weft.space.namespace, 'link']).stdout;

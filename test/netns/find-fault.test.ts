@@ -1,25 +1,19 @@
 /** Each fault of the demo is made for real, found with one command, and named by it. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { rmSync } from 'node:fs';
 import test, { describe } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { makeFolder } from '../support/maker.ts';
 import { type Ran, runAside } from '../support/process.ts';
 
 const demoPath = fileURLToPath(new URL('../../demo/main.js', import.meta.url));
 
-/** Long enough for two loaded cores; a demo takes some ten seconds. */
-const LIMIT_MS = 60_000;
-
 /** The demo with one fault, its output on one line. */
 async function demo(fault: string): Promise<Ran> {
-  const directory = mkdtempSync(join(tmpdir(), 'weft-fault-'));
+  const directory = makeFolder('f');
   try {
     const environment = ['env', `FAULT=${fault}`, `TMPDIR=${directory}`];
-    const ran = await runAside([...environment, process.execPath, demoPath], {
-      timeoutMs: LIMIT_MS,
-    });
+    const ran = await runAside([...environment, process.execPath, demoPath]);
     return { ...ran, stdout: ran.stdout.replace(/\s+/g, ' ').trim() };
   } finally {
     rmSync(directory, { recursive: true, force: true });

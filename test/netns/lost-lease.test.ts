@@ -127,7 +127,7 @@ describe('a weft dataplane whose lease is lost', () => {
     const weft = cluster.launch(node, ['dataplane', ...beside, '--subnet-file', node.subnetFile]);
     await weft.process.waitForOutput(/ready: 0 peers|ready: 1 peer/);
     await cluster.etcd.put(keyOf(node), STRANGER);
-    const { code } = await weft.process.wait(10_000);
+    const { code } = await weft.process.wait();
     assert.equal(code, EXIT_DATAPLANE, weft.process.describe());
     assert.match(weft.process.stdout, /is lost/);
     assert.match(weft.process.stderr, /now says 10\.244\.\d+\.0\/24/);

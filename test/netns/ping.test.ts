@@ -32,7 +32,7 @@ describe('ping between pods', () => {
     const [from, to] = topology.nodes;
     const sizes = [String(first), String(LANES), String(last)];
     const argv = ['sh', '-c', script, 'sweep', ...sizes, discovery, to!.pod.address];
-    const ran = await runAside(inside(from!.pod.namespace, argv), { timeoutMs: 60_000 });
+    const ran = await runAside(inside(from!.pod.namespace, argv));
     return ran.stdout.split('\n').filter(Boolean);
   }
 

@@ -75,7 +75,7 @@ describe('Prometheus', () => {
     await waitFor('both nodes scraped', () => ask('sum(up)')[0]?.value[1] === '2', { every: 200 });
   });
   after(async () => {
-    await prometheus?.stop('SIGTERM', 20_000);
+    await prometheus?.stop();
     for (const weft of wefts) await weft.stop();
     topology?.remove();
   });

@@ -108,7 +108,7 @@ describe('commands that look', () => {
   test('drops are told with reason, meaning and rate', async () => {
     const flood = ['ping', '-q', '-c', '20', '-i', '0.01', '-W', '1', '10.244.77.7'];
     const pinging = new Background(inside(node(1).pod.namespace, flood));
-    await pinging.wait(20_000);
+    await pinging.wait();
     const drop = await waitFor('a rate', () => {
       return status().drops.find(({ reason, perSecond }) => reason === 'no_route' && perSecond > 0);
     });

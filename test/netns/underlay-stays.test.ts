@@ -31,7 +31,7 @@ describe('the underlay of a weft run', () => {
       const file = readFileSync(node.subnetFile, 'utf8');
       ip(node.namespace, event);
       const looked = () => /underlay|ready/.test(weft.process.stdout) && readiness(weft).status;
-      await waitFor('readiness', () => looked() === 200, { every: 50, deadline: 60_000 });
+      await waitFor('readiness', () => looked() === 200, { every: 50 });
       await cluster.stop(weft);
       await cluster.stop(await cluster.start(node));
       assert.deepEqual(await cluster.leases(), leases, event);

@@ -96,7 +96,7 @@ describe('watching packets', () => {
     await ping(first, '10.244.77.7', '-c', '1');
     await sendFrom(second.namespace, first.address, [goodDatagram({ source: '10.244.3.2' })]);
     await ping(first, second.pod.address, '-c', '2');
-    assert.equal((await capture.wait(10_000)).code, 0, capture.describe());
+    assert.equal((await capture.wait()).code, 0, capture.describe());
     assert.deepEqual(tshark(file, '-e', 'ip.src', '-e', 'ip.dst', '-e', 'frame.comment'), [
       [
         first.pod.address,
@@ -120,7 +120,7 @@ describe('watching packets', () => {
     sendUdp(first, second, 'x'.repeat(500));
     sendUdp(second, first, 'y'.repeat(500));
     for (const each of [byIcmp, byUdp]) {
-      assert.equal((await each.wait(10_000)).code, 0, each.describe());
+      assert.equal((await each.wait()).code, 0, each.describe());
     }
     const types = tshark(icmp, '-e', 'icmp.type').map(([type]) => type);
     assert.deepEqual(types.sort(), ['0', '0', '8', '8']);
@@ -137,7 +137,7 @@ describe('watching packets', () => {
     const timed = await capturing(byTime, '-t', '1', 'host', '10.9.9.9');
     await ping(first, second.pod.address, '-c', '40', '-i', '0.005', '-s', '1000');
     for (const each of [sized, timed]) {
-      assert.equal((await each.wait(10_000)).code, 0, each.describe());
+      assert.equal((await each.wait()).code, 0, each.describe());
     }
     const size = statSync(bySize).size;
     assert.ok(size <= 20_000 && size > 18_000, `${size}`);
@@ -154,7 +154,7 @@ describe('watching packets', () => {
     const pinging = new Background(
       inside(first.pod.namespace, ['ping', '-q', '-i', '0.1', second.pod.address]),
     );
-    const end = await both.wait(15_000);
+    const end = await both.wait();
     await pinging.stop('SIGINT');
     assert.equal(end.code, 0, both.describe());
     assert.deepEqual(both.stdout.trim().split('\n'), ['8', '0']);
@@ -169,7 +169,7 @@ describe('watching packets', () => {
     ];
     for (const [words, code, message] of refused) {
       const command = watching(...words);
-      assert.equal((await command.wait(10_000)).code, code, command.describe());
+      assert.equal((await command.wait()).code, code, command.describe());
       assert.match(command.stderr, message);
     }
   });
@@ -203,7 +203,7 @@ describe('watching packets', () => {
     const client = new Background([process.execPath, '-e', open, first.apiSocket]);
     await client.waitForOutput(/open/);
     const late = watching('monitor');
-    assert.equal((await late.wait(10_000)).code, 5);
+    assert.equal((await late.wait()).code, 5);
     assert.match(late.stderr, /8 watch packets already\nweft: end one of them/);
     await client.stop('SIGKILL');
     await waitFor('room for others', async () => {
@@ -243,7 +243,7 @@ describe('watching packets', () => {
     const flooding = new Background(
       inside(first.pod.namespace, ['ping', '-f', '-q', second.pod.address]),
     );
-    const end = await monitor.wait(15_000);
+    const end = await monitor.wait();
     await flooding.stop('SIGINT');
     assert.equal(end.code, 0, monitor.describe());
     const lines = monitor.stdout
@@ -277,8 +277,8 @@ describe('watching packets', () => {
     await waitFor('packets', () => packetsOf(file).length === 2);
     await monitor.waitForOutput(/echo reply/);
     await wefts[0]!.stop();
-    assert.equal((await capture.wait(5_000)).code, 0, capture.describe());
-    assert.equal((await monitor.wait(5_000)).code, 5, monitor.describe());
+    assert.equal((await capture.wait()).code, 0, capture.describe());
+    assert.equal((await monitor.wait()).code, 5, monitor.describe());
     assert.match(monitor.stderr, /weft ended while we watched/);
     assert.equal(packetsOf(file).length, 2);
     wefts.shift();

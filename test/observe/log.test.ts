@@ -1,16 +1,16 @@
 import assert from 'node:assert/strict';
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { closeSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { afterEach, beforeEach, describe } from 'node:test';
 import { createLog, type LogFormat } from '../../src/log.ts';
+import { makeFolder } from '../support/maker.ts';
 
 describe('the log', () => {
   let folder: string;
   let descriptor: number;
 
   beforeEach(() => {
-    folder = mkdtempSync(join(tmpdir(), 'weft-log-'));
+    folder = makeFolder('log');
     descriptor = openSync(join(folder, 'log'), 'w');
   });
   afterEach(() => {

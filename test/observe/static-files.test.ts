@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { after, before, describe } from 'node:test';
 import { type HttpServer, serveHttp } from '../../src/observe/http.ts';
 import { PAGE_FOLDER, serveFiles } from '../../src/observe/static-files.ts';
+import { makeFolder } from '../support/maker.ts';
 
 const metrics = { text: async () => '', contentType: 'text/plain' };
 const quiet = { host: '127.0.0.1', port: 0, metrics };
@@ -15,7 +15,7 @@ describe('static files', () => {
   let server: HttpServer;
 
   before(async () => {
-    folder = mkdtempSync(join(tmpdir(), 'weft-files-'));
+    folder = makeFolder('files');
     mkdirSync(join(folder, 'panel'));
     writeFileSync(join(folder, 'index.html'), '<!doctype html>');
     writeFileSync(join(folder, 'panel', 'a.js'), 'export {};');

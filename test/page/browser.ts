@@ -1,8 +1,8 @@
 /** Debian's Chromium without a window, for tests of the status page. */
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { chmodSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Browser, chromium, type Page } from 'playwright-core';
+import { makeFolder } from '../support/maker.ts';
 import { inside } from '../support/topology.ts';
 
 const CHROMIUM = '/usr/bin/chromium';
@@ -23,7 +23,7 @@ export interface OpenOptions {
 
 /** Starts a browser, inside a network namespace if one is named. */
 export async function openWindow(namespace?: string): Promise<Window> {
-  const folder = mkdtempSync(join(tmpdir(), 'weft-browser-'));
+  const folder = makeFolder('browser');
   const executablePath = namespace === undefined ? CHROMIUM : enter(folder, namespace);
   const browser = await chromium.launch({
     executablePath,

@@ -3,7 +3,7 @@ import { type Etcd, startEtcd } from './etcd.ts';
 import { httpGet, Weft } from './node.ts';
 import { attempt } from './process.ts';
 import { buildTopology, inside, type NodeSpace, OVERLAY, type Topology } from './topology.ts';
-import { waitFor } from './waitfor.ts';
+import { lookAt, waitFor } from './waitfor.ts';
 
 export const PREFIX = '/coreos.com/network';
 export const SUBNETS = `${PREFIX}/subnets`;
@@ -116,19 +116,21 @@ export class Cluster {
 }
 
 async function endQuietly(weft: Weft): Promise<void> {
-  if (weft.process.end === undefined) await weft.process.stop('SIGTERM', 10_000).catch(() => {});
+  if (weft.process.end === undefined) await weft.process.stop('SIGTERM').catch(() => {});
 }
 
-/** Whether one echo came back. */
-export function pings(from: string, address: string): boolean {
-  return attempt(inside(from, ['ping', '-n', '-c1', '-W1', address])).status === 0;
+/** Whether one echo came back, on a machine that may have much else to do. */
+export function pings(from: string, address: string, patienceSeconds = 10): boolean {
+  const argv = ['ping', '-n', '-c1', `-W${patienceSeconds}`, address];
+  return attempt(inside(from, argv)).status === 0;
 }
 
 export async function waitForPing(from: string, address: string): Promise<void> {
-  await waitFor(`a ping from ${from} to ${address}`, () => pings(from, address), { every: 50 });
+  await waitFor(`a ping from ${from} to ${address}`, () => pings(from, address, 1), { every: 50 });
 }
 
 export function readiness(weft: Weft): { status: number; body: string } {
+  lookAt(weft.process);
   return httpGet(weft.space.namespace, '/readyz');
 }
 

@@ -1,10 +1,11 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { waitFor } from './waitfor.ts';
+import { makeFolder } from './maker.ts';
+import { Said } from './stillness.ts';
+import { announce, lookAt, type Subject, waitFor } from './waitfor.ts';
 
 /** How the etcd under test is to run; all of it may be left out. */
 export interface EtcdOptions {
@@ -65,7 +66,7 @@ interface Settings {
 
 /** Starts etcd and waits until it answers. Needs Debian's etcd-server and etcd-client. */
 export async function startEtcd(options: EtcdOptions = {}): Promise<Etcd> {
-  const directory = mkdtempSync(join(tmpdir(), 'weft-etcd-'));
+  const directory = makeFolder('etcd');
   const scheme = options.tls === undefined ? 'http' : 'https';
   const settings = { directory, host: options.host ?? '127.0.0.1', scheme, options } as const;
   const count = options.members ?? 1;
@@ -142,15 +143,22 @@ class RunningEtcd implements Etcd {
 }
 
 const TRANSACTION_PUTS = 1000;
+/** A member logs this once it is part of its cluster and takes calls; a client had to poll. */
+const SERVES = /serving client traffic/;
+/** Of etcdctl, for an answer; its own 5 s and 2 s are too few on a machine that is loaded. */
+const PATIENCE = '60s';
 
-class Member implements EtcdMember {
+class Member implements EtcdMember, Subject {
   readonly name: string;
   readonly port: number;
   readonly endpoint: string;
   readonly #settings: Settings;
   readonly #argv: readonly string[];
+  #conceal: () => void = () => undefined;
   #process: ChildProcess | undefined;
   #said = '';
+  #serves = false;
+  readonly #news = new Said();
 
   constructor(settings: Settings, index: number, ports: readonly number[]) {
     this.name = `member${index}`;
@@ -164,33 +172,50 @@ class Member implements EtcdMember {
     return this.#process?.pid;
   }
 
+  /** Not when the test ended it. */
+  hasEnded(): boolean {
+    const child = this.#process;
+    return child !== undefined && (child.exitCode !== null || child.signalCode !== null);
+  }
+
+  hasFallen(): boolean {
+    return this.hasEnded();
+  }
+
+  news(): number {
+    return this.#news.news;
+  }
+
+  lastWords(): string {
+    const how = this.hasEnded() ? 'has ended' : 'runs';
+    return `${this.name} of etcd at ${this.endpoint} ${how}; it said last:\n${this.#said}`;
+  }
+
   start(): void {
     // setpriv makes the kernel end etcd should the test itself be killed.
     const own = ['setpriv', '--pdeathsig', 'KILL', 'etcd', ...this.#argv];
     const [command = '', ...args] = [...(this.#settings.options.argvPrefix ?? []), ...own];
     const child = spawn(command, args, { stdio: ['ignore', 'ignore', 'pipe'] });
     this.#process = child;
+    this.#serves = false;
+    let line = '';
     child.on('error', (error) => {
       this.#said += error.message;
     });
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
       this.#said = (this.#said + text).slice(-2000);
+      this.#news.take(text);
+      line = (line + text).slice(-text.length - SERVES.source.length);
+      this.#serves ||= SERVES.test(line);
     });
+    this.#conceal = announce(this);
   }
 
   async answers(): Promise<void> {
-    try {
-      await waitFor(`${this.name} of etcd to answer on ${this.endpoint}`, async () => {
-        if (this.#process === undefined || this.#process.exitCode !== null) return 'gone';
-        await runEtcdctl(this.#settings, this.endpoint, ['endpoint', 'health'], {});
-        return 'well';
-      });
-    } catch (error) {
-      throw new Error(`${(error as Error).message}; etcd said: ${this.#said}`);
-    }
-    if (this.#process === undefined || this.#process.exitCode !== null) {
-      throw new Error(`${this.name} of etcd ended at once; it said: ${this.#said}`);
-    }
+    await waitFor(`${this.name} of etcd to answer on ${this.endpoint}`, () => {
+      lookAt(this);
+      return this.#serves;
+    });
   }
 
   async restart(): Promise<void> {
@@ -201,6 +226,7 @@ class Member implements EtcdMember {
   async kill(signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
     const child = this.#process;
     this.#process = undefined;
+    this.#conceal();
     if (child?.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
     const gone = once(child, 'exit');
     child.kill(signal);
@@ -222,7 +248,7 @@ function etcdArguments(settings: Settings, member: Member, ports: readonly numbe
     '--initial-cluster',
     peerPorts.map((port, index) => `member${index}=${peerUrl(port)}`).join(','),
     ...['--initial-cluster-token', directory, '--max-txn-ops', String(TRANSACTION_PUTS)],
-    ...['--logger', 'zap', '--log-level', 'error', '--log-outputs', 'stderr'],
+    ...['--logger', 'zap', '--log-level', 'info', '--log-outputs', 'stderr'],
     ...(tls === undefined ? [] : ['--cert-file', tls.cert, '--key-file', tls.key]),
     // One member elects itself; there is no reason to wait a second for it.
     ...(options.members === 3 ? [] : ['--heartbeat-interval', '20', '--election-timeout', '200']),
@@ -252,7 +278,8 @@ function runEtcdctl(
   const { tls, client } = options;
   const trust = tls === undefined ? [] : ['--cacert', tls.ca];
   const shown = client === undefined ? [] : ['--cert', client.cert, '--key', client.key];
-  const own = ['etcdctl', '--endpoints', endpoints, ...trust, ...shown, ...args];
+  const patience = ['--command-timeout', PATIENCE, '--dial-timeout', PATIENCE];
+  const own = ['etcdctl', '--endpoints', endpoints, ...patience, ...trust, ...shown, ...args];
   const [command = '', ...rest] = [...(options.argvPrefix ?? []), ...own];
   const env = {
     ...process.env,
@@ -260,7 +287,7 @@ function runEtcdctl(
     ...(user !== undefined && { ETCDCTL_USER: user }),
   };
   return new Promise((resolve, reject) => {
-    const limits = { env, timeout: 20_000, maxBuffer: 256 * 1024 * 1024 };
+    const limits = { env, maxBuffer: 256 * 1024 * 1024 };
     const child = execFile(command, rest, limits, (error, stdout, stderr) => {
       if (error === null) resolve(stdout);
       else reject(new Error(`etcdctl ${args.join(' ').slice(0, 200)}: ${stderr || error.message}`));

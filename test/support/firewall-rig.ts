@@ -82,7 +82,7 @@ export async function buildFirewallRig(): Promise<FirewallRig> {
   };
   const close = async () => {
     for (const each of [from, to, behind]) each.endInput();
-    await Promise.all([from, to, behind].map((each) => each.wait(10_000)));
+    await Promise.all([from, to, behind].map((each) => each.wait()));
     for (const space of [sender, receiver, quiet]) space.remove();
   };
   return { sender, receiver, load, arrives, close };

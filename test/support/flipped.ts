@@ -42,7 +42,7 @@ export interface Received {
 
 export async function endReceiver(running: Background): Promise<Received> {
   running.endInput();
-  const { code } = await running.wait(10_000);
+  const { code } = await running.wait();
   if (code !== 0) throw new Error(running.describe());
   return JSON.parse(running.stdout.split('\n')[1]!) as Received;
 }

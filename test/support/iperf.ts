@@ -1,5 +1,6 @@
-/** iperf3 between two namespaces, results from its JSON; every run is bounded in time. */
+/** iperf3 between two namespaces, results from its JSON. */
 import { Background, runAside } from './process.ts';
+import { STILL_MS } from './stillness.ts';
 import { inside } from './topology.ts';
 
 export interface Flow {
@@ -38,8 +39,6 @@ export interface IperfJson {
   end: { sum?: IperfSum; sum_sent: IperfSum; sum_received: IperfSum };
 }
 
-/** Time beyond the flow itself that start, end and a loaded machine may take. */
-const MARGIN_SECONDS = 15;
 let lastPort = 5200;
 
 /** One run from the client's namespace to the server's; rejects when iperf3 reports an error. */
@@ -51,9 +50,7 @@ export async function iperf(flow: Flow): Promise<FlowResult> {
   );
   try {
     await server.waitForOutput(/Server listening/);
-    const ran = await runAside(inside(flow.client, clientArguments(flow, port)), {
-      timeoutMs: (flow.seconds + MARGIN_SECONDS) * 1000,
-    });
+    const ran = await runAside(inside(flow.client, clientArguments(flow, port)));
     return readResult(ran.stdout, ran.stderr);
   } finally {
     await server.stop('SIGKILL');
@@ -61,7 +58,7 @@ export async function iperf(flow: Flow): Promise<FlowResult> {
 }
 
 function clientArguments(flow: Flow, port: string): string[] {
-  const fixed = ['--json', '--connect-timeout', '3000', '--time', String(flow.seconds)];
+  const fixed = ['--json', '--connect-timeout', String(STILL_MS), '--time', String(flow.seconds)];
   return ['iperf3', '--client', flow.address, '--port', port, ...fixed, ...(flow.args ?? [])];
 }
 

@@ -84,7 +84,7 @@ export function prepareNamespace(namespace: string): void {
 /** Runs the program in a prepared namespace until it has compared `frames` frames. */
 export async function compareIn(namespace: string, frames: number): Promise<Ran> {
   const program = [process.execPath, fileURLToPath(import.meta.url), String(frames)];
-  return await runAside(inside(namespace, program), { timeoutMs: 120_000 });
+  return await runAside(inside(namespace, program));
 }
 
 /** A socket that reads whole packets at a device, and gives up after a while (packet(7)). */

@@ -5,9 +5,11 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { readProc } from './proc.ts';
 import { attempt, Background, type End, type Ran, run, runAside } from './process.ts';
+import { cpuSign } from './stillness.ts';
 import { inside, type NodeSpace, OVERLAY, type Topology } from './topology.ts';
-import { waitFor } from './waitfor.ts';
+import { lookAt, waitFor, waitOut } from './waitfor.ts';
 
 export const weftPath = fileURLToPath(new URL('../../src/cli.js', import.meta.url));
 const METRICS_PORT = 8286;
@@ -88,9 +90,12 @@ export function httpGet(
   return httpAnswer(attempt(argv, { input }).stdout);
 }
 
-/** Our half stays open to the end: servers take its close for a client that has gone. */
+/**
+ * Our half stays open to the end: servers take its close for a client that has gone. The time is
+ * for an answer from a machine that has much else to do.
+ */
 function httpRequest(namespace: string, path: string, port = METRICS_PORT) {
-  const argv = inside(namespace, ['socat', '-t5', '-', `TCP:127.0.0.1:${port},shut-none`]);
+  const argv = inside(namespace, ['socat', '-t60', '-', `TCP:127.0.0.1:${port},shut-none`]);
   return { argv, input: `GET ${path} HTTP/1.0\r\n\r\n` };
 }
 
@@ -134,6 +139,10 @@ export class Weft {
     const redirect = ['sh', '-c', 'exec >"$0" 2>&1; exec "$@"', output ?? ''];
     const whole = output === undefined ? argv : [...redirect, ...argv];
     this.process = new Background(inside(space.namespace, whole));
+    this.process.moreWords = async () => {
+      const { status, body } = await this.readyz();
+      return `its /readyz: ${status === 0 ? 'nobody listens' : `${status} ${body}`}`;
+    };
   }
 
   /** Starts and waits until it is ready to carry packets. */
@@ -144,18 +153,28 @@ export class Weft {
   }
 
   async ready(): Promise<void> {
-    const { argv, input } = httpRequest(this.space.namespace, '/readyz');
     const look = async () => {
-      if (this.process.end) return 'ended';
-      const { stdout } = await runAside(argv, { input });
-      return httpAnswer(stdout).status === 200 ? 'ready' : undefined;
+      lookAt(this.process);
+      const { status, body } = await this.readyz();
+      if (status === 200) return true;
+      // A start that takes long on a slow machine shows in nothing but its CPU time.
+      const said = status === 0 ? 'nobody listens' : `${status} ${body}`;
+      throw new Error(
+        `/readyz: ${said} (CPU ${cpuSign(readProc(this.process.pid)?.cpuSeconds ?? 0)})`,
+      );
     };
     // Every look starts two programs, and they take their share of two cores.
     await waitFor(`weft on node ${this.space.index} to be ready`, look, { every: 40 });
-    if (this.process.end) throw new Error(`weft ended at start:\n${this.process.describe()}`);
+  }
+
+  /** What it answers at /readyz; status 0 while nobody listens there. */
+  async readyz(): Promise<{ status: number; body: string }> {
+    const { argv, input } = httpRequest(this.space.namespace, '/readyz');
+    return httpAnswer((await runAside(argv, { input })).stdout);
   }
 
   metrics(): Metrics {
+    lookAt(this.process);
     const { status, body } = httpGet(this.space.namespace, '/metrics');
     if (status !== 200) throw new Error(`/metrics: ${status}\n${this.process.describe()}`);
     return new Metrics(body);
@@ -176,7 +195,7 @@ export class Weft {
 
   /** Ordered stop; an exit code other than 0 is an error. */
   async stop(): Promise<End> {
-    const end = await this.process.stop('SIGTERM', 5_000);
+    const end = await this.process.stop('SIGTERM');
     if (end.code !== 0) throw new Error(`weft did not stop well:\n${this.process.describe()}`);
     return end;
   }
@@ -197,6 +216,6 @@ export async function startAll(topology: Topology, args: readonly string[]): Pro
 /** CPU share of one core over a second, with nothing to do but wait: 0.05 is five percent. */
 export async function idleShare(weft: Weft): Promise<number> {
   const [cpu, clock] = [weft.cpuSeconds(), performance.now()];
-  await waitFor('a second to pass', () => performance.now() - clock > 1000, { every: 100 });
+  await waitOut(1000);
   return ((weft.cpuSeconds() - cpu) * 1000) / (performance.now() - clock);
 }

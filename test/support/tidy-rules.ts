@@ -162,6 +162,29 @@ export function checkTestsRun(file: Source): string[] {
     );
 }
 
+/** A limit in time, a folder without its maker's mark, a namespace without one. */
+const LIMITS: readonly (readonly [RegExp, string])[] = [
+  [/\b(?:deadline|timeoutMs|timeout)\b(?:: | =)/, 'wait for progress: waitFor, Background.wait'],
+  [/AbortSignal\.timeout|--test-timeout|\btimeout [\d-]/, 'no limit in time: see stillness.ts'],
+  [/\bmkdtemp(?:Sync)?\(/, 'makeFolder of test/support/maker.ts marks what is left behind'],
+  [
+    /'netns', 'add', (?!name\]|namespace\]|ownPrefix)|'weft-\$/,
+    'names begin with ownPrefix of maker.ts',
+  ],
+];
+/** The files that these rules are about. */
+const LIMITS_LIVE_IN = /support\/(?:maker|stillness|tidy-rules)\.ts$|tidy\.test\.ts$/;
+
+/** Tests, demo, benches and scripts wait for progress, and mark what they make. */
+export function checkWaits(file: Source): string[] {
+  if (LIMITS_LIVE_IN.test(file.path)) return [];
+  return file.lines.flatMap((line, index) =>
+    LIMITS.filter(([pattern]) => pattern.test(line)).map(
+      ([, why]) => `${file.path}:${index + 1}: ${why}: ${line.trim()}`,
+    ),
+  );
+}
+
 /** Every system call is explained in words, under its own name. */
 export function checkCalls(libc: Source, notes: string): string[] {
   const table = /PROTOTYPES = \{([\s\S]*?)\n\}/.exec(libc.text)?.[1] ?? '';

@@ -16,13 +16,15 @@
  *   node 1 ns 192.0.2.1/26 ─── underlay ns ═══ middle ns ─── node 2 ns 192.0.2.130/26
  *                      192.0.2.62      192.0.2.65 .66      192.0.2.190
  *
- * Names carry the test's process id, so that two runs on one machine do not meet. Devices are made
- * inside their namespaces: removing the namespaces removes everything.
+ * Names carry their maker's mark (maker.ts), so that two runs on one machine do not meet and the
+ * next run knows what a killed one left. Devices are made inside their namespaces: removing the
+ * namespaces removes everything.
  */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { atEnd, attempt, run } from './process.ts';
+import { removeNamespace } from './leftovers.ts';
+import { makeFolder, ownPrefix } from './maker.ts';
+import { atEnd, run } from './process.ts';
 
 export interface TopologyOptions {
   readonly nodes?: number;
@@ -85,8 +87,8 @@ function setSysctl(namespace: string, ...settings: string[]): void {
 export function buildTopology(options: TopologyOptions = {}): Topology {
   const { nodes: count = 2, underlayMtu = 1500, routed = false, bare = false } = options;
   built += 1;
-  const prefix = `weft-${process.pid.toString(36)}-${built}`;
-  const directory = mkdtempSync(join(tmpdir(), `${prefix}-`));
+  const prefix = `${ownPrefix}-${built}`;
+  const directory = makeFolder('t');
   const nodes = Array.from({ length: count }, (_, i) => {
     const apiSocket = join(directory, `n${i + 1}.sock`);
     const subnetFile = join(directory, `n${i + 1}`, 'subnet.env');
@@ -201,17 +203,4 @@ function buildPod(node: NodeSpace, mtu: number): void {
      link set eth0 up
      route add default via ${gateway}\n`,
   );
-}
-
-/** Ends what still runs inside (only we start anything there), then removes the namespace. */
-function removeNamespace(namespace: string): void {
-  const pids = attempt(['ip', 'netns', 'pids', namespace]).stdout.split('\n').filter(Boolean);
-  for (const pid of pids) {
-    try {
-      process.kill(Number(pid), 'SIGKILL');
-    } catch {
-      // It ended by itself between the listing and now.
-    }
-  }
-  attempt(['ip', 'netns', 'del', namespace]);
 }

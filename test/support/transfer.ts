@@ -2,11 +2,12 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Background, runAside } from './process.ts';
+import { STILL_MS } from './stillness.ts';
 import { inside, type PodSpace } from './topology.ts';
 
 /** Enough for superpackets, and for a window that has opened. */
 const BYTES = 2_000_000;
-const LIMIT_MS = 60_000;
+const PATIENCE_SECONDS = STILL_MS / 1000;
 let port = 7000;
 
 /**
@@ -22,10 +23,11 @@ export async function transfer(from: PodSpace, to: PodSpace, directory: string):
   const receiver = new Background(inside(to.namespace, listen));
   try {
     await receiver.waitForOutput(/listening on/);
-    const send = ['socat', '-u', `OPEN:${file}`, `TCP:${to.address}:${port},connect-timeout=10`];
-    const sent = await runAside(inside(from.namespace, send), { timeoutMs: LIMIT_MS });
+    const target = `TCP:${to.address}:${port},connect-timeout=${PATIENCE_SECONDS}`;
+    const send = ['socat', '-u', `OPEN:${file}`, target];
+    const sent = await runAside(inside(from.namespace, send));
     if (sent.status !== 0) throw new Error(`${from.address} to ${to.address}: ${sent.stderr}`);
-    await receiver.wait(LIMIT_MS);
+    await receiver.wait();
     const came = Number(receiver.stdout);
     if (came !== BYTES) throw new Error(`${came} of ${BYTES} bytes came to ${to.address}`);
   } finally {

@@ -4,7 +4,7 @@
  * datagrams on port 8285, turns the inner packet round and signs it, so that the pod knows for each
  * number which node answered. Both are programs for a namespace; `UdpProbe` runs the first.
  */
-import { createSocket } from 'node:dgram';
+import { createSocket, type Socket } from 'node:dgram';
 import { fileURLToPath } from 'node:url';
 import { Background } from './process.ts';
 import { inside } from './topology.ts';
@@ -15,6 +15,9 @@ const INTERVAL_MS = 1;
 const PAYLOAD = 6;
 const TARGET_AT = 4;
 const SIGNATURE_AT = 5;
+/** As many looks in a row without an answer end the conversation. */
+const QUIET_LOOKS = 10;
+const QUIET_LOOK_MS = 50;
 const IPV4_SOURCE_AT = 12;
 const UDP_CHECKSUM_AT = 26;
 const PAYLOAD_AT = 28;
@@ -48,7 +51,7 @@ export class UdpProbe {
   /** Ends the conversation; the fates of all packets, a list for each target. */
   async stop(): Promise<Fate[][]> {
     this.process.endInput();
-    const end = await this.process.wait(10_000);
+    const end = await this.process.wait();
     if (end.code !== 0) throw new Error(this.process.describe());
     return JSON.parse(this.process.stdout.replace(/^ready\n/, '')) as Fate[][];
   }
@@ -88,13 +91,26 @@ function probe(targets: readonly string[]): void {
     process.stdout.write('ready\n');
     process.stdin.resume().once('end', () => {
       clearInterval(timer);
-      // Answers under way arrive within this time, or count as lost.
-      setTimeout(() => {
+      whenQuiet(socket, () => {
         socket.close();
         process.stdout.write(JSON.stringify(fates));
-      }, 300);
+      });
     });
   });
+}
+
+/** Answers under way still arrive; what has not come once none comes any more is lost. */
+function whenQuiet(socket: Socket, then: () => void): void {
+  let quiet = 0;
+  socket.on('message', () => {
+    quiet = 0;
+  });
+  const timer = setInterval(() => {
+    quiet += 1;
+    if (quiet <= QUIET_LOOKS) return;
+    clearInterval(timer);
+    then();
+  }, QUIET_LOOK_MS);
 }
 
 function echo(address: string, signature: number): void {

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { afterEach, beforeEach, describe } from 'node:test';
 import {
@@ -9,6 +8,7 @@ import {
   notifyAddress,
   watchdogMilliseconds,
 } from '../../src/systemd/notify.ts';
+import { makeFolder } from '../support/maker.ts';
 import { Background } from '../support/process.ts';
 import { waitFor } from '../support/waitfor.ts';
 
@@ -21,7 +21,7 @@ describe('systemd is told', () => {
   let asked: number;
 
   beforeEach(() => {
-    folder = mkdtempSync(join(tmpdir(), 'weft-notify-'));
+    folder = makeFolder('notify');
     troubles = [];
     healthy = true;
     asked = 0;

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { after, before, describe } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { makeFolder } from '../support/maker.ts';
 import { attempt } from '../support/process.ts';
 
 const UNIT = fileURLToPath(new URL('../../../deploy/weft.service', import.meta.url));
@@ -15,7 +15,7 @@ describe('the unit for systemd', () => {
   let unit: string;
 
   before(() => {
-    folder = mkdtempSync(join(tmpdir(), 'weft-unit-'));
+    folder = makeFolder('unit');
     unit = join(folder, 'weft.service');
     // Where weft is not installed, the program to start has to be another that exists.
     const text = readFileSync(UNIT, 'utf8').replace('/usr/local/bin/weft', process.execPath);

@@ -1,18 +1,18 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { FileError, readFileSoon, readFileWithin } from '../../src/untrusted/file.ts';
+import { makeFolder } from '../support/maker.ts';
 
 describe('a file that somebody names', () => {
   let folder: string;
   const at = (name: string) => join(folder, name);
   const server = createServer();
   before(async () => {
-    folder = mkdtempSync(join(tmpdir(), 'weft-named-'));
+    folder = makeFolder('named');
     writeFileSync(at('full'), 'x'.repeat(100));
     writeFileSync(at('empty'), '');
     writeFileSync(at('over'), 'x'.repeat(101));

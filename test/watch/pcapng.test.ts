@@ -1,12 +1,12 @@
 /** The writer of pcapng against a slow reader made from the specification, and against tshark. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { describe } from 'node:test';
 import fc from 'fast-check';
 import { BlockCutter, BrokenStream } from '../../src/watch/blocks.ts';
 import * as pcapng from '../../src/watch/pcapng.ts';
+import { makeFolder } from '../support/maker.ts';
 import { udp4 } from '../support/packets.ts';
 import { attempt } from '../support/process.ts';
 import { runSeed } from '../support/random.ts';
@@ -115,7 +115,7 @@ describe('pcapng', () => {
   });
 
   test('tshark and capinfos read it without a warning', () => {
-    const folder = mkdtempSync(join(tmpdir(), 'weft-pcapng-'));
+    const folder = makeFolder('pcapng');
     const file = join(folder, 'some.pcapng');
     const base = { length: 31, bytes: udp4(new Uint8Array(3)), inbound: false };
     writeFileSync(

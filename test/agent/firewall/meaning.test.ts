@@ -93,7 +93,7 @@ describe('a restart', () => {
       }
       assert.equal(transactions, 29);
       crowd.endInput();
-      await crowd.wait(10_000);
+      await crowd.wait();
       const sent = Number(/^sent (\d+)$/m.exec(crowd.stdout)?.[1]);
       assert.ok(sent > 100, `only ${sent} flows`);
       const seen = await waitFor('every flow at the witness', () => {

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
-import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { afterEach, beforeEach, describe } from 'node:test';
 import { Fault } from '../../../src/agent/fault.ts';
@@ -9,6 +8,7 @@ import * as settings from '../../../src/agent/node/settings.ts';
 import { Readiness } from '../../../src/agent/readiness.ts';
 import { type GivenOptions, readConfig } from '../../../src/config.ts';
 import { createLog } from '../../../src/log.ts';
+import { makeFolder } from '../../support/maker.ts';
 import { waitFor } from '../../support/waitfor.ts';
 
 const { log } = createLog({ level: 'silent', format: 'json' });
@@ -21,7 +21,7 @@ describe("the node's settings", () => {
   let stop: AbortController;
 
   beforeEach(() => {
-    folder = mkdtempSync(join(tmpdir(), 'weft-settings-'));
+    folder = makeFolder('settings');
     path = join(folder, 'subnet.env');
     readiness = new Readiness();
     stop = new AbortController();

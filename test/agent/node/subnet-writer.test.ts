@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { afterEach, beforeEach, describe } from 'node:test';
 import { parseSubnetFile } from '../../../src/agent/node/subnet-file.ts';
 import { formatSubnetFile, writeSubnetFile } from '../../../src/agent/node/subnet-writer.ts';
 import { parsePrefix4 } from '../../../src/wire/address.ts';
+import { makeFolder } from '../../support/maker.ts';
 
 const facts = {
   network: parsePrefix4('10.1.0.0/16')!,
@@ -26,7 +26,7 @@ describe('subnet.env', () => {
   let umask: number;
 
   beforeEach(() => {
-    folder = mkdtempSync(join(tmpdir(), 'weft-env-'));
+    folder = makeFolder('env');
     umask = process.umask();
   });
   afterEach(() => {

@@ -1,7 +1,6 @@
 /** What was chosen stays chosen: each way of choosing times each event, by the kernel's words. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { after, before, describe } from 'node:test';
 import { followUplink } from '../../../src/agent/underlay/follow.ts';
@@ -10,6 +9,7 @@ import type { Uplink, UplinkWishes } from '../../../src/agent/uplink.ts';
 import { listLinks } from '../../../src/linux/link.ts';
 import { formatAddress4, parseAddress4 } from '../../../src/wire/address.ts';
 import { createNamespace, type Namespace } from '../../linux/namespace.ts';
+import { makeFolder } from '../../support/maker.ts';
 
 /** Two uplinks; the better default route is over the first, which has two addresses. */
 const LINKS = `
@@ -99,7 +99,7 @@ describe('the underlay that was chosen', () => {
   let files = 0;
 
   before(() => {
-    folder = mkdtempSync(join(tmpdir(), 'weft-stays-'));
+    folder = makeFolder('stays');
   });
   after(() => rmSync(folder, { recursive: true, force: true }));
 

@@ -1,8 +1,7 @@
 /** Streams over a real socket, from a tap whose packets the test makes. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { request as httpRequest, type IncomingMessage } from 'node:http';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { afterEach, beforeEach, describe } from 'node:test';
 import { ApiError } from '../../../src/api/client.ts';
@@ -18,6 +17,7 @@ import * as ring from '../../../src/dataplane/tap/ring.ts';
 import { createTap, type Tap } from '../../../src/dataplane/tap/writer.ts';
 import { BlockCutter } from '../../../src/watch/blocks.ts';
 import { createWatch, MOST_LISTENERS, type Watch } from '../../../src/watch/watch.ts';
+import { makeFolder } from '../../support/maker.ts';
 import { udp4 } from '../../support/packets.ts';
 import { waitFor } from '../../support/waitfor.ts';
 import { apiView } from '../view.ts';
@@ -48,7 +48,7 @@ describe('streams', () => {
   }
 
   beforeEach(async () => {
-    folder = mkdtempSync(join(tmpdir(), 'weft-streams-'));
+    folder = makeFolder('streams');
     path = join(folder, 'weft.sock');
     const memory = new SharedArrayBuffer(2 * ring.RING_BYTES);
     words = new Int32Array(memory);

@@ -7,7 +7,7 @@ import { createEtcdSource } from '../../../src/lease/etcd/source.ts';
 import type { LeaseSource, StopWatching } from '../../../src/lease/source.ts';
 import { type CutLine, openCutLine } from '../../support/cut-line.ts';
 import { type Etcd, startEtcd } from '../../support/etcd.ts';
-import { waitFor } from '../../support/waitfor.ts';
+import { waitFor, waitOut } from '../../support/waitfor.ts';
 import { LogBook, Mirror } from '../mirror.ts';
 
 const VALUE = '{"PublicIP":"192.0.2.2","PublicIPv6":null}';
@@ -143,8 +143,8 @@ describe('the line to etcd in trouble', () => {
     watch();
     await becomes('synced');
     const opened = line.opened();
-    const end = performance.now() + 5 * 400;
-    await waitFor('five times as long as a black hole lasts', () => performance.now() > end);
+    // Five times as long as a black hole lasts.
+    await waitOut(5 * 400);
     assert.equal(line.opened(), opened);
     assert.equal(source.status().failures, 0);
   });
@@ -162,8 +162,7 @@ describe('the line to etcd in trouble', () => {
   test('while it is cut the tries are few and the log is silent', async () => {
     line.set('cut');
     watch({});
-    const end = performance.now() + 2500;
-    await waitFor('two and a half seconds', () => performance.now() > end);
+    await waitOut(2500);
     // Pauses of 100, 200, 400, 800, 1600 ms, each at least halved by chance.
     assert.ok(source.status().failures <= 7, `${source.status().failures} tries`);
     assert.ok(source.status().failures >= 2);
@@ -174,13 +173,14 @@ describe('the line to etcd in trouble', () => {
 
   test('stop is prompt in a black hole, in a pause and in a call', async () => {
     line.set('blackhole');
-    for (const timing of [KEEN, { ...KEEN, call: 60_000 }, { ...KEEN, backoffLeast: 60_000 }]) {
+    const long = 600_000;
+    for (const timing of [KEEN, { ...KEEN, call: long }, { ...KEEN, backoffLeast: long }]) {
       watch(timing);
       const opened = line.opened();
       await waitFor('a try', () => line.opened() > opened || source.status().failures > 0);
       const begun = performance.now();
       await stop();
-      assert.ok(performance.now() - begun < 5000);
+      assert.ok(performance.now() - begun < long / 2, 'it waited for nothing');
     }
   });
 

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { chmodSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
 import type { EtcdOptions } from '../../../src/lease/etcd/options.ts';
@@ -9,6 +8,7 @@ import { createEtcdSource } from '../../../src/lease/etcd/source.ts';
 import type { LeaseSource } from '../../../src/lease/source.ts';
 import { SourceOptionsError } from '../../../src/lease/source.ts';
 import { type Etcd, startEtcd } from '../../support/etcd.ts';
+import { makeFolder } from '../../support/maker.ts';
 import { waitFor } from '../../support/waitfor.ts';
 import { LogBook, Mirror } from '../mirror.ts';
 
@@ -51,7 +51,7 @@ function makeCertificate(name: string, authority: string): void {
 }
 
 before(() => {
-  folder = mkdtempSync(join(tmpdir(), 'weft-secrets-'));
+  folder = makeFolder('secrets');
   for (const name of ['ca', 'strangers']) makeAuthority(name);
   for (const name of ['server', 'client']) makeCertificate(name, 'ca');
   makeCertificate('stranger', 'strangers');

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { EtcdLine } from '../../../../src/lease/etcd/client.ts';
@@ -9,6 +8,7 @@ import { checkEtcdOptions } from '../../../../src/lease/etcd/options.ts';
 import { createEtcdRegistry } from '../../../../src/lease/etcd/registry.ts';
 import type { LeaseKeeper } from '../../../../src/lease/registry.ts';
 import { type Etcd, startEtcd } from '../../../support/etcd.ts';
+import { makeFolder } from '../../../support/maker.ts';
 import { waitFor } from '../../../support/waitfor.ts';
 import { LogBook } from '../../mirror.ts';
 import { attributesOf, NETWORK } from './tenant.ts';
@@ -24,7 +24,7 @@ describe("a node's own lease in an etcd with users", () => {
   });
 
   before(async () => {
-    folder = mkdtempSync(join(tmpdir(), 'weft-login-'));
+    folder = makeFolder('login');
     const [key, open] = [join(folder, 'token.key'), join(folder, 'token.pub')];
     const quiet = { stdio: 'ignore' } as const;
     execFileSync('openssl', ['genrsa', '-out', key, '2048'], quiet);

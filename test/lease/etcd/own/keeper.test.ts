@@ -367,7 +367,7 @@ describe('the lease of a node in etcd', () => {
     await waitFor('trouble', () => tenant.times('trouble') === 1);
     const begun = performance.now();
     await tenant.stop();
-    assert.ok(performance.now() - begun < 1000);
+    assert.ok(performance.now() - begun < 30_000, 'it waited for no subnet to come free');
   });
 
   test('an own lease is found, for backends that keep state in it', async () => {

@@ -66,7 +66,7 @@ describe('agents that start at the same instant', () => {
     try {
       const holding = () => tenants.filter((tenant) => tenant.subnet() !== undefined);
       const isFull = () => holding().length === 60;
-      await waitFor('sixty leases', isFull, { deadline: 60_000, every: 50 });
+      await waitFor('sixty leases', isFull, { every: 50 });
       const left = tenants.find((tenant) => tenant.subnet() === undefined)!;
       await waitFor('the one too many', () => /out of subnets/.test(left.keeper.status().trouble));
       await settled(
