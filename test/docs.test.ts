@@ -4,7 +4,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import test, { describe } from 'node:test';
 import { PAGES, ROOT } from '../scripts/docs/pages.ts';
-import { DROP_REASONS } from '../src/observe/drop-advice.ts';
+import { DROP_REASONS } from '../src/observe/drops/advice.ts';
 import { attempt } from './support/process.ts';
 
 const read = (path: string) => readFileSync(join(ROOT, path), 'utf8');

@@ -1,6 +1,7 @@
 import { NO_LEASE_STATUS } from '../../src/lease/registry.ts';
 import { type AgentView, agentMetrics } from '../../src/observe/agent-metrics.ts';
-import { DROP_REASONS } from '../../src/observe/drop-advice.ts';
+import { DROP_REASONS } from '../../src/observe/drops/advice.ts';
+import { LOSS_PLACES } from '../../src/observe/drops/kernel.ts';
 import type { ReadMetric } from '../../src/observe/exposition.ts';
 import { type MetricSection, metricSections } from '../../src/observe/metrics.ts';
 import { BusyRatios } from '../../src/observe/node-metrics.ts';
@@ -53,7 +54,7 @@ export function renderMetricsPage(): string {
 function renderSection({ title, metrics }: MetricSection): string {
   const head = ['metric', 'type', 'labels', 'meaning', 'what to do'];
   const text = `## ${title}\n\n${title === 'Peers' ? `${PEERS_NOTE}\n` : ''}`;
-  const rest = title === 'Packets' ? `\n${renderDrops()}` : '';
+  const rest = title === 'Packets' ? `\n${renderDrops()}\n${renderPlaces()}` : '';
   return `${text}${table(head, metrics.map(describe))}\n${rest}`;
 }
 
@@ -90,10 +91,27 @@ function renderDrops(): string {
   const head = (direction: string) => [`${direction} reason`, 'meaning', 'what to do'];
   return `### Why a packet was dropped
 
-The reasons are a closed set, and each lost packet is counted under exactly one.
+The reasons are a closed set, and each packet that weft or the kernel's two ends of it lost is
+counted under exactly one.
 
 ${table(head('tx'), of('tx'))}
 
 ${table(head('rx'), of('rx'))}
+`;
+}
+
+/** In the order of the way, with everything that tells of a loss there. */
+function renderPlaces(): string {
+  const rows = LOSS_PLACES.map(({ direction, place, counters, seen }) => {
+    return [direction, place, counters.map(code).join(' '), seen];
+  });
+  const head = ['way', 'place', 'kernel counter', 'what else tells, and what no counter can'];
+  return `### Where a packet can be lost
+
+From pod to pod, in the order of the way. The counters are the kernel's, by nstat's names, in
+\`weft_kernel_drops_total\`, since weft's start: they count for all programs of the network
+namespace, or of the machine, so they say that packets were lost and where, not whose.
+
+${table(head, rows)}
 `;
 }

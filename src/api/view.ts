@@ -50,6 +50,8 @@ export interface ApiView {
   readonly counters: readonly PumpCounters[];
   /** Packets the kernel dropped before a worker could read them. */
   tunQueueDrops(): number;
+  /** What the kernel counted since weft's start, by nstat(8)'s names. */
+  kernelCounts(): ReadonlyMap<string, number>;
 
   readonly leaseSourceName: string;
   leaseStatus(): LeaseStatusView;

@@ -38,6 +38,7 @@ export function apiView(node: Observed, parts: ViewParts): ApiView {
     lease: () => ownLease(node),
     pumps: () => node.forwarder?.pumps() ?? [],
     tunQueueDrops: () => node.forwarder?.tunQueueDrops() ?? 0,
+    kernelCounts: () => node.forwarder?.kernelCounts() ?? new Map(),
     leaseStatus: () => node.leaseStatus(),
     leaseCounts: () => node.leaseCounts(),
     refusals: (limit) => node.peers?.refusals(limit) ?? [],

@@ -26,6 +26,11 @@ export const ICMP_SUPPRESSED = 8;
  * `weft doctor` knocks with them.
  */
 export const SENTINELS = 11;
+/**
+ * What the kernel dropped at the socket for whatever reason (SO_MEMINFO, linux/sock_diag.h), a
+ * buffer that UDP_GRO had joined as one.
+ */
+export const SOCKET_DROPS = 13;
 /** Echo requests and replies of weft's own that went the way of a drop: no packets of pods. */
 export const PROBES_LOST = 12;
 /** Datagrams without inner DF, over the path MTU, that the underlay was allowed to fragment. */
@@ -59,7 +64,6 @@ export const RX_TTL_EXCEEDED = DROPS + 11;
 export const RX_TUN_DOWN = DROPS + 12;
 export const RX_TUN_FULL = DROPS + 13;
 export const RX_TUN_REFUSED = DROPS + 14;
-/** Kernel drops at the socket, as SO_MEMINFO tells them (linux/sock_diag.h). */
 export const RX_SOCKET_OVERFLOW = DROPS + 15;
 export const RX_TOO_BIG = DROPS + 16;
 export const RX_ECN_CONGESTION = DROPS + 17;

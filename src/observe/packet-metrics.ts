@@ -1,39 +1,27 @@
 import * as counters from '../dataplane/counters.ts';
-import { TUN_QUEUE_FULL } from './drop-advice.ts';
+import { type DropsView, dropCounts, sumOf } from './drops/counts.ts';
+import { kernelDrops } from './drops/kernel.ts';
 import { counter, type ReadMetric, type Sample, single } from './exposition.ts';
 
 /** What the packet metrics are read from. */
-export interface PacketView {
-  /** Live blocks of all pumps; empty while there are none. */
-  readonly counters: readonly counters.PumpCounters[];
-  /** Packets that the kernel dropped at the full queue of the TUN. */
-  tunQueueDrops(): number;
-}
+export type PacketView = DropsView;
 
 const DIRECTIONS = ['tx', 'rx'] as const;
-const DROPS = { tx: counters.TX_DROPS, rx: counters.RX_DROPS };
 const CALLS = { tx: counters.TX_CALLS, rx: counters.RX_CALLS };
 
 /** What pumps carry and lose, summed over the workers of a direction. */
 export function packetMetrics(view: PacketView): ReadMetric[] {
   const sum: Sum = (direction, slot) => sumOf(view, direction, slot);
-  return [...traffic(sum), losses(view, sum), ...noLosses(sum), ...icmp(sum)];
+  return [
+    ...traffic(sum),
+    losses(view),
+    kernelDrops(() => view.kernelCounts()),
+    ...noLosses(sum),
+    ...icmp(sum),
+  ];
 }
 
 type Sum = (direction: counters.Direction, slot: number) => number;
-
-/** One slot summed over the pumps of a direction. */
-export function sumOf(
-  view: Pick<PacketView, 'counters'>,
-  direction: counters.Direction,
-  slot: number,
-): number {
-  let sum = 0;
-  for (const pump of view.counters) {
-    if (pump.direction === direction) sum += pump.values[slot] ?? 0;
-  }
-  return sum;
-}
 
 function perDirection(sum: Sum, slot: number): Sample[] {
   return DIRECTIONS.map((direction) => ({ labels: { direction }, value: sum(direction, slot) }));
@@ -79,21 +67,15 @@ function traffic(sum: Sum): ReadMetric[] {
   ];
 }
 
-function losses(view: PacketView, sum: Sum): ReadMetric {
-  const meanings = DIRECTIONS.flatMap((direction) =>
-    DROPS[direction].map(([slot, reason]) => ({ direction, slot, reason })),
-  );
-  const read = () => [
-    ...meanings.map(({ direction, slot, reason }) => ({
-      labels: { direction, reason },
-      value: sum(direction, slot),
-    })),
-    { labels: { direction: 'tx', reason: TUN_QUEUE_FULL }, value: view.tunQueueDrops() },
-  ];
+function losses(view: PacketView): ReadMetric {
   return counter(
     'weft_dropped_packets_total',
-    'Packets lost, each under one reason; tun_queue_full and socket_overflow by the kernel',
-    read,
+    'Packets lost, each under one reason; tun_queue_full, bad_udp_checksum and ' +
+      'socket_overflow by the kernel',
+    () =>
+      dropCounts(view).map(({ direction, reason, packets }) => {
+        return { labels: { direction, reason }, value: packets };
+      }),
     'by its reason, in the table below',
   );
 }

@@ -59,6 +59,7 @@ export function apiView(rest: Partial<ApiView> = {}): ApiView {
     pumps: () => [pump('tx'), pump('rx')],
     counters: [block('tx'), block('rx')],
     tunQueueDrops: () => 0,
+    kernelCounts: () => new Map(),
     leaseSourceName: 'file leases.json',
     leaseStatus: () => {
       return { state: 'synced', reason: '', lastSyncSeconds: 5, resyncs: 0, failures: 0 };

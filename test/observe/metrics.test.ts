@@ -3,6 +3,7 @@ import test, { describe } from 'node:test';
 import { NO_COUNTS, NO_STATUS } from '../../src/agent/peers.ts';
 import * as slots from '../../src/dataplane/counters.ts';
 import { FEATURES } from '../../src/dataplane/messages.ts';
+import { KERNEL_COUNTERS } from '../../src/observe/drops/kernel.ts';
 import { createMetrics, type PacketsView, unhealthyPumps } from '../../src/observe/metrics.ts';
 import { BusyRatios, type NodeView, type PumpView } from '../../src/observe/node-metrics.ts';
 
@@ -22,6 +23,7 @@ function emptyView(): MetricsView {
     mtu: { inner: 0, underlay: 0 },
     featureNames: FEATURES,
     tunQueueDrops: () => 0,
+    kernelCounts: () => new Map(),
     pumps: () => [],
     notReady: () => ['starting'],
     leaseCounts: () => NO_COUNTS,
@@ -103,6 +105,8 @@ const PRESENT = [
     ),
   ]),
   'weft_dropped_packets_total{direction="tx",reason="tun_queue_full"}',
+  'weft_dropped_packets_total{direction="rx",reason="bad_udp_checksum"}',
+  ...KERNEL_COUNTERS.map((counter) => `weft_kernel_drops_total{counter="${counter}"}`),
   ...slots.ICMP_SENT.map(([, type]) => `weft_icmp_sent_total{type="${type}"}`),
   'weft_icmp_suppressed_total',
   'weft_probes_dropped_total{direction="tx"}',

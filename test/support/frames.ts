@@ -2,9 +2,9 @@
 import { run } from './process.ts';
 import { inside, type NodeSpace } from './topology.ts';
 
-const ETHERTYPE_IPV4 = [0x08, 0x00];
+export const ETHERTYPE_IPV4 = [0x08, 0x00];
 
-function macAddress(namespace: string, device: string): number[] {
+export function macAddress(namespace: string, device: string): number[] {
   const text = run(inside(namespace, ['cat', `/sys/class/net/${device}/address`]));
   return text
     .trim()

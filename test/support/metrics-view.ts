@@ -34,6 +34,7 @@ export function metricsView({ workers = 1 }: ViewOptions = {}): PacketsView & No
     mtu: { inner: 1472, underlay: 1500 },
     featureNames: FEATURES,
     tunQueueDrops: () => 0,
+    kernelCounts: () => new Map(),
     pumps: () => [],
     notReady: () => [],
     leaseCounts: () => NO_COUNTS,

@@ -69,7 +69,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   },
   api: {
     may: [
-      ...['http', 'observe/drop-advice', 'observe/metrics'],
+      ...['http', 'observe/drops', 'observe/metrics'],
       ...['observe/node-metrics', 'observe/packet-metrics', 'observe/peer-metrics'],
       ...['dataplane/counters', 'dataplane/tap/reader', 'watch', 'wire/address', 'assert', 'api'],
       'untrusted',

@@ -17,6 +17,7 @@ const SOCK_RAW = 3;
 const SOL_PACKET = 263;
 const PACKET_VNET_HDR = 15;
 const ETHERNET_HEADER = 14;
+const VIRTIO_HEADER = 10;
 
 export interface VnetFrame {
   readonly packet: Uint8Array;
@@ -36,12 +37,22 @@ export async function sendVnetFrames(
     const head = virtioHeader({ ...header, checksumStart, headerLength });
     return Buffer.concat([head, hops, packet]).toString('hex');
   });
+  return sendLines(node.pod.namespace, lines);
+}
+
+/** Sends whole Ethernet frames, as they are, by eth0 of a namespace. */
+export async function sendFrames(namespace: string, frames: readonly Uint8Array[]): Promise<void> {
+  const none = new Uint8Array(VIRTIO_HEADER);
+  const lines = frames.map((frame) => Buffer.concat([none, frame]).toString('hex'));
+  const taken = await sendLines(namespace, lines);
+  if (taken.includes(false)) throw new Error(`frames refused in ${namespace}`);
+}
+
+async function sendLines(namespace: string, lines: readonly string[]): Promise<boolean[]> {
   const program = [process.execPath, fileURLToPath(import.meta.url)];
-  const { stdout, stderr, status } = await runAside(inside(node.pod.namespace, program), {
-    input: lines.join('\n'),
-  });
-  if (status !== 0) throw new Error(`no packet socket: ${stderr}`);
-  return [...stdout.trim()].map((letter) => letter === '1');
+  const ran = await runAside(inside(namespace, program), { input: lines.join('\n') });
+  if (ran.status !== 0) throw new Error(`no packet socket: ${ran.stderr}`);
+  return [...ran.stdout.trim()].map((letter) => letter === '1');
 }
 
 /** A struct sockaddr_ll: family, protocol (none: nothing is received), index. */

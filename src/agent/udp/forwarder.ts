@@ -7,8 +7,9 @@ import type { Taps } from '../../dataplane/tap/reader.ts';
 import { tableCapacity } from '../../forwarding/compile.ts';
 import type { PeerRow } from '../../lease/watcher.ts';
 import type { Run } from '../../linux/command.ts';
+import { readTransmitDrops } from '../../linux/counters/device.ts';
+import { CountersSince } from '../../linux/counters/network.ts';
 import { findLink } from '../../linux/link.ts';
-import { readTransmitDrops } from '../../linux/proc.ts';
 import { readSysctl } from '../../linux/sysctl.ts';
 import type { Logger } from '../../log.ts';
 import { formatAddress4 } from '../../wire/address.ts';
@@ -86,6 +87,7 @@ export class Forwarder {
   private lastDrops = 0;
   private forwarding = false;
   private stopping = false;
+  private readonly kernel = new CountersSince();
   private readonly revival = new Revival();
   private reviving: NodeJS.Timeout | undefined;
   /** The device was deleted under the pumps, and nothing is forwarded until the next start. */
@@ -348,6 +350,11 @@ export class Forwarder {
   get mtu(): { inner: number; underlay: number } {
     const { device, uplink } = this.tunnel ?? {};
     return { inner: device?.mtu ?? 0, underlay: this.underlayMtu ?? uplink?.mtu ?? 0 };
+  }
+
+  /** What the kernel counted since this was made, by nstat(8)'s names. */
+  kernelCounts(): ReadonlyMap<string, number> {
+    return this.kernel.read();
   }
 
   /** Packets the kernel dropped before a pump could read them, since the pumps are there. */

@@ -1,8 +1,9 @@
 import { ErrorBoundary, guardedInterval, type Trouble } from '../../http/boundary.ts';
+import { dropCounts } from '../../observe/drops/counts.ts';
 import { BusyRatios } from '../../observe/node-metrics.ts';
 import type { History, HistorySample } from '../schema.ts';
 import type { ApiView, PeerView } from '../view.ts';
-import { dropCounts, totals } from './totals.ts';
+import { totals } from './totals.ts';
 
 const SAMPLE_EVERY_MS = 1_000;
 const SAMPLES_KEPT = 300;

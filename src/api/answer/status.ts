@@ -1,12 +1,12 @@
 import { hostname, release } from 'node:os';
 import * as counters from '../../dataplane/counters.ts';
+import { type DropCount, dropCounts, sumOf } from '../../observe/drops/counts.ts';
 import { unhealthyPumps } from '../../observe/metrics.ts';
 import { capabilities } from '../../observe/node-metrics.ts';
-import { sumOf } from '../../observe/packet-metrics.ts';
 import type { Flow, Health, Offload, Status, Worker } from '../schema.ts';
 import type { ApiView } from '../view.ts';
 import type { Recorder } from './history.ts';
-import { type DropCount, dropCounts, totals } from './totals.ts';
+import { totals } from './totals.ts';
 
 /** More would not fit a screen; the count by reason has them all. */
 const REFUSALS_SHOWN = 10;

@@ -1,12 +1,13 @@
 import type { TappedPacket } from '../../dataplane/tap/reader.ts';
 import { guardedInterval } from '../../http/boundary.ts';
+import { type DropsView, dropCounts } from '../../observe/drops/counts.ts';
 import { toShownJson } from '../../untrusted/text.ts';
 import { describePacket, dropReason } from '../../watch/describe.ts';
 import type { PacketFilter } from '../../watch/filter.ts';
 import type { Listening, Watch } from '../../watch/watch.ts';
 import { LEAST_SNAP_LENGTH } from '../../watch/wish.ts';
 import { formatAddress4 } from '../../wire/address.ts';
-import { type CountersView, dropCounts, totals } from '../answer/totals.ts';
+import { totals } from '../answer/totals.ts';
 import type { Way } from './outflow.ts';
 import { Allowance, Pace, PERIOD_MS } from './pace.ts';
 import type { MonitorSummary, SeenPacket } from './schema.ts';
@@ -28,7 +29,7 @@ const SUMMARY_EVERY_MS = 1_000;
 /** One client of /v1/monitor: packets as lines of JSON at a bounded rate, a summary a second. */
 export class Monitor {
   private readonly order: MonitorOrder;
-  private readonly view: CountersView;
+  private readonly view: DropsView;
   private readonly outflow: Way['outflow'];
   private readonly listening: Listening;
   private readonly timers: readonly NodeJS.Timeout[];
@@ -38,7 +39,7 @@ export class Monitor {
   private shown = 0;
   private leftOut = { byRate: 0, ringFull: 0, slowReader: 0 };
 
-  constructor(order: MonitorOrder, view: CountersView, watch: Watch, { outflow, failed }: Way) {
+  constructor(order: MonitorOrder, view: DropsView, watch: Watch, { outflow, failed }: Way) {
     this.order = order;
     this.view = view;
     this.outflow = outflow;

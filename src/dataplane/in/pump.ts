@@ -117,7 +117,7 @@ function inPump(parts: Parts): Pump {
 
   function breathe(table: Int32Array): number {
     breaths = (breaths + 1) % DROPS_EVERY;
-    if (breaths === 0) block[counters.RX_SOCKET_OVERFLOW] += drops();
+    if (breaths === 0) block[counters.SOCKET_DROPS] += drops();
     const got = receiver.receive();
     if (got < 0) {
       failed(-got);
@@ -214,7 +214,7 @@ function inPump(parts: Parts): Pump {
       return `receiving failed: ${errnoName(state)}`;
     },
     idle(timedOut) {
-      if (timedOut) block[counters.RX_SOCKET_OVERFLOW] += drops();
+      if (timedOut) block[counters.SOCKET_DROPS] += drops();
     },
   };
 }

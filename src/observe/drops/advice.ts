@@ -1,11 +1,12 @@
 /**
  * What an operator does about each reason of `weft_dropped_packets_total`. The reasons are a closed
- * set, those of `dataplane/counters.ts` and one of the kernel; docs/metrics.md shows them.
+ * set, those of `dataplane/counters.ts` and two of the kernel; docs/metrics.md shows them.
  */
-import { RX_DROPS, TX_DROPS } from '../dataplane/counters.ts';
+import { RX_DROPS, TX_DROPS } from '../../dataplane/counters.ts';
 
-/** The kernel's own reason beside ours: a packet that no pump ever saw. */
+/** The kernel's own reasons beside ours: packets that no pump ever saw. */
 export const TUN_QUEUE_FULL = 'tun_queue_full';
+export const BAD_UDP_CHECKSUM = 'bad_udp_checksum';
 
 export interface DropReason {
   readonly direction: 'tx' | 'rx';
@@ -40,6 +41,9 @@ const RX_ADVICE: Readonly<Record<string, string>> = {
   bad_length: 'something else talks to the port: `tcpdump udp port 8285`',
   bad_checksum: 'a faulty network card or memory on the way, or something else on the port',
   lease_lost: '`/readyz` says to whom',
+  [BAD_UDP_CHECKSUM]:
+    'a faulty network card or memory on the way, or a card that checks wrongly: ' +
+    '`ethtool -K UNDERLAY rx off`; other programs that use UDP count here too',
   unknown_peer: 'NAT between nodes (`--public-ip`), a lease gone, or a stranger: close the port',
   spoofed_source: 'pod traffic is masqueraded on its way to the device, or somebody forges it',
   martian_source: 'somebody forges packets: close the port to all but nodes',
@@ -58,6 +62,11 @@ const RX_ADVICE: Readonly<Record<string, string>> = {
 export const DROP_REASONS: readonly DropReason[] = [
   ...TX_DROPS.map(([, reason, meaning]) => row('tx', reason, meaning)),
   row('tx', TUN_QUEUE_FULL, 'the kernel dropped it before a worker could read it'),
+  row(
+    'rx',
+    BAD_UDP_CHECKSUM,
+    'outer UDP checksum wrong; the kernel counts it for all UDP of this network namespace',
+  ),
   ...RX_DROPS.map(([, reason, meaning]) => row('rx', reason, meaning)),
 ];
 
