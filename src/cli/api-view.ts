@@ -1,9 +1,9 @@
 import type { PathMtuWatch } from '../agent/node/path-mtu.ts';
 import type { Observed } from '../agent/observed.ts';
+import type { LeaseTraffic } from '../agent/udp/peer-books.ts';
 import type { ApiView, PeerView } from '../api/view.ts';
 import type { DescribedOption } from '../config/describe.ts';
 import type { Config } from '../config.ts';
-import type { PeerTraffic } from '../dataplane/accounts.ts';
 import { FEATURES } from '../dataplane/messages.ts';
 import type { OverlayProbe, ProbeDevice, Target } from '../probe/overlay.ts';
 import { formatAddress4, formatPrefix4 } from '../wire/address.ts';
@@ -103,7 +103,10 @@ export function probeTargets({ peers }: Observed): Target[] {
 function peers(node: Observed, { probe, pathMtus }: ViewParts): PeerView[] {
   const { peers, forwarder } = node;
   const underlayMtu = underlayMtuOf(node);
-  return (peers?.leases() ?? []).map(({ subnet: prefix, publicAddress, backendType }) => {
+  const leases = peers?.leases() ?? [];
+  const rows = leases.map(({ subnet, publicAddress: peer }) => ({ ...subnet, peer }));
+  const traffic = forwarder?.traffic(rows);
+  return leases.map(({ subnet: prefix, publicAddress, backendType }, index) => {
     const subnet = formatPrefix4(prefix);
     const probed = probe.of(subnet);
     const address = formatAddress4(publicAddress);
@@ -112,7 +115,7 @@ function peers(node: Observed, { probe, pathMtus }: ViewParts): PeerView[] {
       subnet,
       publicAddress: address,
       backendType,
-      ...trafficOf(forwarder?.traffic(publicAddress)),
+      ...trafficOf(traffic?.[index]),
       ...(pathMtu === undefined ? {} : { pathMtu }),
       ...(probed === undefined ? {} : { probe: probed }),
     };
@@ -120,7 +123,7 @@ function peers(node: Observed, { probe, pathMtus }: ViewParts): PeerView[] {
 }
 
 /** A peer that was never heard was not heard in 1970. */
-function trafficOf(traffic: PeerTraffic | undefined): Partial<PeerView> {
+function trafficOf(traffic: LeaseTraffic | undefined): Partial<PeerView> {
   if (traffic === undefined) return {};
   const { lastSeenSeconds, ...counts } = traffic;
   return lastSeenSeconds === 0 ? counts : { ...counts, lastSeenSeconds };

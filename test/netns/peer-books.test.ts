@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import test, { after, before, describe } from 'node:test';
 import { badDatagrams, goodDatagram, sendFrom } from '../support/datagrams.ts';
 import { frameSender } from '../support/frames.ts';
-import { Weft, writeLeases } from '../support/node.ts';
+import { httpGet, leasesOf, Weft, writeLeases } from '../support/node.ts';
 import { pattern, udp4 } from '../support/packets.ts';
 import { attempt } from '../support/process.ts';
 import { buildTopology, inside, ip, type Topology } from '../support/topology.ts';
@@ -23,7 +23,10 @@ describe('the books of a peer', () => {
 
   before(async () => {
     topology = buildTopology();
-    const args = ['--leases', writeLeases(topology), '--ttl', 'flannel', '--metrics-peers', '4'];
+    // An old lease of the peer's: its traffic must not be shown a second time.
+    const old = { '10.244.9.0-24': { PublicIP: topology.nodes[1]!.address } };
+    const leases = writeLeases(topology, { ...leasesOf(topology.nodes), ...old });
+    const args = ['--leases', leases, '--ttl', 'flannel', '--metrics-peers', '4'];
     weft = await Weft.start(topology.nodes[0]!, [...args, '--workers', '1']);
     // Links that just came up lose what is sent too early.
     const [own, peer] = topology.nodes;
@@ -99,5 +102,21 @@ describe('the books of a peer', () => {
     const all = bad.length + 3 * COPIES;
     await waitFor('the last', () => books('rx').packets + books('rx').drops === all);
     assert.deepEqual(books('rx'), { packets: 2 * COPIES, drops: bad.length + COPIES });
+  });
+
+  test('the rows of all leases add up to what there was', () => {
+    const metrics = weft.metrics();
+    for (const direction of ['tx', 'rx']) {
+      for (const what of ['packets', 'bytes']) {
+        const rows = metrics.sum(`weft_peer_${what}_total`, { direction });
+        const layer = what === 'bytes' ? { layer: 'inner' } : {};
+        assert.equal(rows, metrics.sum(`weft_${what}_total`, { direction, ...layer }));
+      }
+    }
+    const { peers } = JSON.parse(httpGet(weft.space.namespace, '/v1/peers').body) as {
+      peers: { publicAddress: string; txPackets: number | null }[];
+    };
+    assert.equal(peers.length, 2);
+    assert.equal(peers.filter(({ txPackets }) => txPackets !== null).length, 1);
   });
 });

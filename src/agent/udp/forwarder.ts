@@ -1,6 +1,5 @@
 import { availableParallelism } from 'node:os';
 import type { Config } from '../../config.ts';
-import type { PeerTraffic } from '../../dataplane/accounts.ts';
 import { FEATURES } from '../../dataplane/messages.ts';
 import { addUp, type Pool, type PumpStatus, startPool } from '../../dataplane/pool.ts';
 import type { Taps } from '../../dataplane/tap/reader.ts';
@@ -19,6 +18,7 @@ import * as settings from '../node/settings.ts';
 import type { Readiness } from '../readiness.ts';
 import type { Uplink } from '../uplink.ts';
 import { createDevice, removeDevice, type TunnelDevice } from './device.ts';
+import { type LeaseTraffic, PeerBooks } from './peer-books.ts';
 import { PeerTable } from './peer-table.ts';
 import { Revival } from './revival.ts';
 import { startUpkeep, type Upkeep } from './upkeep.ts';
@@ -88,6 +88,7 @@ export class Forwarder {
   private forwarding = false;
   private stopping = false;
   private readonly kernel = new CountersSince();
+  private readonly books = new PeerBooks((peer) => this.pool?.accounts.traffic(peer));
   private readonly revival = new Revival();
   private reviving: NodeJS.Timeout | undefined;
   /** The device was deleted under the pumps, and nothing is forwarded until the next start. */
@@ -129,6 +130,7 @@ export class Forwarder {
   /** The peers, all of them; those of before stay in force until the first call. */
   setPeers(peers: PeerRows): void {
     this.peers = peers;
+    this.books.changing(peers.rows());
     this.table?.set(peers.rows(), this.suspended);
   }
 
@@ -136,6 +138,7 @@ export class Forwarder {
   changePeers(peers: PeerRows, changes: readonly PeerRow[]): void {
     const isFirst = this.peers === undefined;
     this.peers = peers;
+    this.books.changing(changes);
     // Before the first peers the table was not told whether it is suspended.
     if (isFirst) this.setPeers(peers);
     else this.table?.change(changes);
@@ -292,6 +295,7 @@ export class Forwarder {
     for (const cause of ['device', 'upkeep']) readiness.clear(cause);
     this.publicationsBefore = this.publications;
     this.past = addUp(this.counters);
+    this.books.closing();
     this.pool = undefined;
     this.table = undefined;
     this.upkeep = undefined;
@@ -308,9 +312,9 @@ export class Forwarder {
     return [...this.past, ...(this.pool?.counters ?? [])];
   }
 
-  /** What went to and came from a peer (host-order uint32) since the pumps are there. */
-  traffic(peer: number): PeerTraffic | undefined {
-    return this.pool?.accounts.traffic(peer);
+  /** What went to and came from each of the leases, that of a node at one of its own. */
+  traffic(leases: readonly PeerRow[]): LeaseTraffic[] {
+    return this.books.show(leases);
   }
 
   /** Copies of packets for whoever watches; undefined while there are no pumps. */
