@@ -30,7 +30,8 @@ Alert rules are in [deploy/prometheus](../deploy/prometheus/weft.rules.yml), a d
 
 const PEERS_NOTE = `Only with \`--metrics-peers COUNT\`: that many peers have series of their own,
 named by their subnet; the rest is added up under \`peer="other"\`. At most ten series a peer. What
-is not known of a peer has no series.
+is not known of a peer has no series. A node with several leases is counted at one
+of them, so that all add up; what a lease was shown stays with it when it moves to another node.
 `;
 
 /** `weft agent` and `weft run` before they have read anything. */

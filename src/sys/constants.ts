@@ -51,6 +51,13 @@ export const SO_REUSEPORT = 15;
 export const SO_SNDBUFFORCE = 32;
 export const SO_RCVBUFFORCE = 33;
 export const SO_MEMINFO = 55;
+export const SO_ATTACH_BPF = 50;
+// linux/bpf.h
+export const BPF_MAP_CREATE = 0;
+export const BPF_MAP_LOOKUP_ELEM = 1;
+export const BPF_PROG_LOAD = 5;
+export const BPF_MAP_TYPE_ARRAY = 2;
+export const BPF_PROG_TYPE_SOCKET_FILTER = 1;
 /** linux/sock_diag.h: index of the drop count in what SO_MEMINFO returns. */
 export const SK_MEMINFO_DROPS = 8;
 export const SK_MEMINFO_VARS = 9;

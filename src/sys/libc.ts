@@ -23,6 +23,7 @@ export const PROTOTYPES = {
   send: 'int send(int fd, void *bytes, unsigned long length, int flags)',
   sendmmsg: 'int sendmmsg(int fd, void *messages, unsigned int count, int flags)',
   recvmmsg: 'int recvmmsg(int fd, void *messages, unsigned int count, int flags, void *timeout)',
+  bpf: 'int syscall(long number, int command, void *attributes, unsigned int size)',
   gettid: 'int gettid()',
   sched_setscheduler: 'int sched_setscheduler(int pid, int policy, void *parameter)',
   clock_gettime: 'int clock_gettime(int clock, void *timespec)',
@@ -51,6 +52,8 @@ export interface Libc {
   send(fd: number, bytes: Pointer, length: number, flags: number): number;
   sendmmsg(fd: number, messages: Pointer, count: number, flags: number): number;
   recvmmsg(fd: number, messages: Pointer, count: number, flags: number, timeout: Pointer): number;
+  /** bpf(2) by its number: the C library has no name for it. */
+  bpf(number: number, command: number, attributes: Pointer, size: number): number;
   gettid(): number;
   sched_setscheduler(thread: number, policy: number, parameter: Pointer): number;
   clock_gettime(clock: number, timespec: Pointer): number;

@@ -55,6 +55,10 @@ export const IFREQ_FLAGS = 16;
 export const IFREQ_SIZE = 40;
 export const IFNAMSIZ = 16;
 
+/** struct __sk_buff (linux/bpf.h), as a program of the kernel's sees a buffer. */
+export const SK_BUFF_LENGTH = 0;
+export const SK_BUFF_GSO_SIZE = 176;
+
 /** struct timespec (time.h), 64-bit. */
 export const TIMESPEC_SECONDS = 0;
 export const TIMESPEC_NANOSECONDS = 8;

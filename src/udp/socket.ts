@@ -24,8 +24,13 @@ export function writeSockaddr(bytes: Uint8Array, at: number, address: number, po
  * A non-blocking UDP socket bound to `address` and `port` (0: any free port). Datagrams carry DF
  * (IP_PMTUDISC_DO): what the path cannot carry comes back as EMSGSIZE instead of as fragments.
  * With a port, SO_REUSEPORT lets every worker bind its own. Throws SyscallError naming the cure.
+ * @param prepare is given the socket before anything can come to it
  */
-export function openSocket(address: number, port: number): number {
+export function openSocket(
+  address: number,
+  port: number,
+  prepare: (fd: number) => void = () => undefined,
+): number {
   const type = constants.SOCK_DGRAM | constants.SOCK_NONBLOCK | constants.SOCK_CLOEXEC;
   const fd = check(libc.socket(constants.AF_INET, type, 0), 'socket', 'cannot open a UDP socket');
   const name = new Uint8Array(SOCKADDR_IN_SIZE);
@@ -34,6 +39,7 @@ export function openSocket(address: number, port: number): number {
   try {
     if (port !== 0) setOption(fd, constants.SOL_SOCKET, constants.SO_REUSEPORT, 1);
     setOption(fd, constants.IPPROTO_IP, constants.IP_MTU_DISCOVER, constants.IP_PMTUDISC_DO);
+    prepare(fd);
     check(libc.bind(fd, name, SOCKADDR_IN_SIZE), 'bind', `cannot bind UDP ${where}`);
   } catch (error) {
     libc.close(fd);

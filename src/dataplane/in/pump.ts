@@ -1,9 +1,9 @@
 /** The in pump: datagrams of peers → TUN. */
 import { createCoalescer } from '../../offload/coalesce.ts';
-import { libc } from '../../sys/binding.ts';
+import { type ArrivalFilter, loadArrivalFilter } from '../../sys/bpf.ts';
 import * as constants from '../../sys/constants.ts';
 import { EAGAIN, EBADF, errnoName } from '../../sys/errno.ts';
-import { createSlab, layOut, viewOf } from '../../sys/memory.ts';
+import { createSlab, layOut } from '../../sys/memory.ts';
 import { createTunWriter } from '../../tun/write.ts';
 import { createReceiver, type Receiver } from '../../udp/receive.ts';
 import { openSocket, setOption, sizeBuffer } from '../../udp/socket.ts';
@@ -19,6 +19,7 @@ import { ECN_BITS, propagateCongestion } from './congestion.ts';
 import { createDecap, type Decap } from './decap.ts';
 import { createIngress, type Ingress } from './ingress.ts';
 import { createLedger, type Ledger } from './ledger.ts';
+import { createOverflow, type Overflow } from './overflow.ts';
 import { createProbe } from './probe.ts';
 
 /** Buffers of one recvmmsg: enough that a call costs each little, few enough to stay in cache. */
@@ -31,7 +32,8 @@ const ERRORS_IN_A_ROW = 1000;
 /** Opens the socket and borrows the queue; undefined if the pumps were told to stop meanwhile. */
 export function createInPump(setup: PumpSetup): BuiltPump | undefined {
   const { task, block, opened } = setup;
-  const socket = openSocket(task.bindAddress, task.port);
+  const filter = arrivalFilter(opened);
+  const socket = openSocket(task.bindAddress, task.port, (fd) => countArrivals(fd, filter));
   opened.push(socket);
   setup.report(PUMP_SOCKET_BUFFER, sizeBuffer(socket, 'receive', RECEIVE_BUFFER_BYTES));
   setOption(socket, constants.IPPROTO_IP, constants.IP_RECVTOS, 1);
@@ -48,12 +50,7 @@ export function createInPump(setup: PumpSetup): BuiltPump | undefined {
   const answer = createAnswer(slab, layout, writer, block);
   const decap = createDecap(slab.bytes, block, answer, task);
   const receiver = createReceiver(slab, layout, socket, RECEIVE_BATCH);
-  const meminfo = layout.take(4 * (constants.SK_MEMINFO_VARS + 1), 16);
-  const drops = createDropMeter(socket, slab.words, {
-    value: viewOf(slab, meminfo, 4 * constants.SK_MEMINFO_VARS),
-    length: viewOf(slab, meminfo + 4 * constants.SK_MEMINFO_VARS, 4),
-    at: meminfo >> 2,
-  });
+  const overflow = createOverflow(slab, layout, block, socket, filter);
   const probe = createProbe(slab, layout, writer);
   const mayJoinUdp = vnetHeader && ladder.has('coalesce_udp') && ladder.twinHas('tun_uso');
   const wishes = {
@@ -66,33 +63,30 @@ export function createInPump(setup: PumpSetup): BuiltPump | undefined {
   const ledger = createLedger(receiver, setup.accounts);
   const tun = { slab, layout, writer, block, tap, ledger };
   const ingress = createIngress({ ...tun, coalescer, wishes, ladder });
-  const pump = inPump({ setup, bytes: slab.bytes, receiver, decap, ingress, drops, tap, ledger });
+  const pump = inPump({
+    setup,
+    bytes: slab.bytes,
+    receiver,
+    decap,
+    ingress,
+    overflow,
+    tap,
+    ledger,
+  });
   return { pump, slab, layout, fd: socket };
 }
 
-interface MemoryInfo {
-  readonly value: Uint8Array;
-  readonly length: Uint8Array;
-  /** Index of its first word in the slab. */
-  readonly at: number;
+/** Undefined where the kernel lets us load none: drops are counted less finely then. */
+function arrivalFilter(opened: number[]): ArrivalFilter | undefined {
+  const filter = loadArrivalFilter();
+  if (typeof filter === 'number') return undefined;
+  opened.push(filter.map, filter.program);
+  return filter;
 }
 
-/**
- * The kernel's count of datagrams dropped at the full receive buffer, as SO_RXQ_OVFL would tell it
- * with the next datagram; SO_MEMINFO (Linux 4.12) tells it without one, so none stays untold.
- */
-function createDropMeter(socket: number, words: Int32Array, info: MemoryInfo): () => number {
-  let last = 0;
-  return () => {
-    words[info.at + constants.SK_MEMINFO_VARS] = 4 * constants.SK_MEMINFO_VARS;
-    const { SOL_SOCKET, SO_MEMINFO } = constants;
-    if (libc.getsockopt(socket, SOL_SOCKET, SO_MEMINFO, info.value, info.length) < 0) return 0;
-    const drops = words[info.at + constants.SK_MEMINFO_DROPS];
-    // The kernel counts in 32 bits and may wrap.
-    const fresh = (drops - last) >>> 0;
-    last = drops;
-    return fresh;
-  };
+function countArrivals(socket: number, filter: ArrivalFilter | undefined): void {
+  if (filter === undefined) return;
+  setOption(socket, constants.SOL_SOCKET, constants.SO_ATTACH_BPF, filter.program);
 }
 
 interface Parts {
@@ -101,13 +95,13 @@ interface Parts {
   readonly receiver: Receiver;
   readonly decap: Decap;
   readonly ingress: Ingress;
-  readonly drops: () => number;
+  readonly overflow: Overflow;
   readonly tap: Tap;
   readonly ledger: Ledger;
 }
 
 function inPump(parts: Parts): Pump {
-  const { bytes, receiver, decap, ingress, drops, tap, ledger } = parts;
+  const { bytes, receiver, decap, ingress, overflow, tap, ledger } = parts;
   const { block } = parts.setup;
   const { device, timeToLive } = parts.setup.task;
   const keepsTimeToLive = timeToLive === 'keep';
@@ -117,13 +111,14 @@ function inPump(parts: Parts): Pump {
 
   function breathe(table: Int32Array): number {
     breaths = (breaths + 1) % DROPS_EVERY;
-    if (breaths === 0) block[counters.SOCKET_DROPS] += drops();
+    if (breaths === 0) overflow.look(false);
     const got = receiver.receive();
     if (got < 0) {
       failed(-got);
       return 0;
     }
     errorsInARow = 0;
+    overflow.received(got);
     state = got < RECEIVE_BATCH ? EAGAIN : 0;
     block[counters.CALL_RECVMMSG + counters.CALL_OK]++;
     tap.refresh();
@@ -214,7 +209,7 @@ function inPump(parts: Parts): Pump {
       return `receiving failed: ${errnoName(state)}`;
     },
     idle(timedOut) {
-      if (timedOut) block[counters.SOCKET_DROPS] += drops();
+      if (timedOut || overflow.unsettled()) overflow.look(true);
     },
   };
 }

@@ -55,7 +55,8 @@ const RX_ADVICE: Readonly<Record<string, string>> = {
   tun_full: 'the node cannot take packets as fast as they come: CPU',
   tun_refused: '`ip -s link show flannel0`; memory of the node',
   socket_overflow:
-    '`weft_worker_busy_ratio`, `weft_socket_buffer_bytes`; up to 64 datagrams count as one here',
+    '`weft_worker_busy_ratio`, `weft_socket_buffer_bytes`; without CAP_BPF up to 64 datagrams ' +
+    'that `UDP_GRO` joined count as one',
 };
 
 /** Every reason there is, in the order of the checks. */
