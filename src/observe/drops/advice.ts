@@ -62,7 +62,11 @@ const RX_ADVICE: Readonly<Record<string, string>> = {
 /** Every reason there is, in the order of the checks. */
 export const DROP_REASONS: readonly DropReason[] = [
   ...TX_DROPS.map(([, reason, meaning]) => row('tx', reason, meaning)),
-  row('tx', TUN_QUEUE_FULL, 'the kernel dropped it before a worker could read it'),
+  row(
+    'tx',
+    TUN_QUEUE_FULL,
+    'the kernel dropped it before a worker could read it; a superpacket counts as one',
+  ),
   row(
     'rx',
     BAD_UDP_CHECKSUM,
