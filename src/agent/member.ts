@@ -219,7 +219,7 @@ export class Member {
     const own = { subnet: lease.subnet, network: this.range };
     await backend.open({ ...own, publicAddress: this.uplink.publicAddress });
     this.open = true;
-    await this.setFirewall(lease.subnet);
+    await this.setFirewall(lease.subnet, backend);
     await this.writeFile(lease.subnet, backend.mtu);
     if (this.ending.signal.aborted) return;
     this.followPeers(lease.subnet, backend);
@@ -238,14 +238,16 @@ export class Member {
     }
   }
 
-  private async setFirewall(subnet: Prefix4): Promise<void> {
+  private async setFirewall(subnet: Prefix4, { tunnelPort: port }: Backend): Promise<void> {
     const { config, run, readiness, log } = this.options;
+    const { address } = this.uplink;
     const wish = {
       network: this.range,
       subnet,
       masquerade: config.masquerade,
       fullyRandom: !config.notFullyRandom,
       forwardRules: config.forwardRules,
+      notrack: config.notrack && port !== undefined ? { address, port } : null,
     };
     const { resyncSeconds } = config;
     if (this.firewall === undefined) {

@@ -84,6 +84,12 @@ export const FIREWALL_OPTIONS = {
     true,
     "let the overlay's packets through the forward chain",
   ),
+  notrack: row('--notrack', 'Firewall', values.flag, false, {
+    commands: AGENTS,
+    help:
+      "keep the tunnel's datagrams out of conntrack; for firewalls that let them in whatever " +
+      'their state (weft doctor)',
+  }),
   blackholeRoute: firewall(
     '--ip-blackhole-route',
     values.flag,

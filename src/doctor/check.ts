@@ -1,8 +1,15 @@
 import type { Peer, Status } from '../api/schema.ts';
 import type { Run } from '../linux/command.ts';
+import type { Carrier } from './carrier.ts';
 
 /** `doubtful`: works, but slower or by luck; `unknown`: could not be looked at. */
 export type Outcome = 'fine' | 'wrong' | 'doubtful' | 'unknown';
+
+/**
+ * What may be behind findings of several checks: no leave to look, no TUN driver or no capability,
+ * no weft that answers, its device, a route of somebody else, a rule, a PublicIP of two nodes.
+ */
+export type Cause = 'rights' | 'powers' | 'weft' | 'device' | 'route' | 'firewall' | 'twin';
 
 /** One thing that a check saw, in sentences without a full stop; `fine` needs only `what`. */
 export interface Finding {
@@ -12,6 +19,14 @@ export interface Finding {
   readonly why: string;
   /** The command, or the act, that cures it. */
   readonly cure: string;
+  /** This is such a cause; of what is said of these `peers` alone, where it names any. */
+  readonly cause?: Cause;
+  /** Where one of these causes was found, this is no trouble of its own. */
+  readonly follows?: readonly Cause[];
+  /** Public addresses of the peers that it is about. */
+  readonly peers?: readonly string[];
+  /** Checks whose findings come from this one. */
+  readonly explains?: readonly string[];
 }
 
 /** What checks look at: this host, and what its weft says of itself if one runs. */
@@ -22,14 +37,17 @@ export interface Subject {
   readonly sysctl: (path: string) => string | undefined;
   /** As `uname -r`. */
   readonly kernel: string;
+  /** Whether CAP_NET_ADMIN is held, without which rules and tracked flows are not shown. */
+  readonly privileged: boolean;
   /** Null where no weft answers. */
   readonly status: Status | null;
+  /** Why none does; `forbidden` where its socket is not for this user. */
+  readonly unanswered: 'absent' | 'forbidden' | 'broken' | null;
   readonly peers: readonly Peer[];
   /** Options of that weft by name; empty where none answers. */
   readonly options: ReadonlyMap<string, string | null>;
-  /** What holds where no weft answers: flannel's own defaults. */
-  readonly device: string;
-  readonly port: number;
+  /** Null where this weft carries nothing, or none answers. */
+  readonly carrier: Carrier | null;
   /** Peers are asked one by one, so not all of thousands. */
   readonly mostPeers: number;
 }
@@ -54,8 +72,8 @@ export const unknown = (what: string, cure: string): Finding => {
   return { outcome: 'unknown', what, why: '', cure };
 };
 
-/** For what only a running weft can tell. */
-export const NO_WEFT = unknown(
-  'no weft answers, so this is not known',
-  'start weft and look again',
-);
+/** For what only a running weft can tell. A new one each: findings are told apart by identity. */
+export const noWeft = (): Finding => ({
+  ...unknown('no weft answers, so this is not known', 'start weft and look again'),
+  follows: ['weft'],
+});

@@ -1,4 +1,5 @@
 import { type Check, type Finding, type Subject, unknown } from './check.ts';
+import { fold } from './fold.ts';
 import { conntrackCheck } from './host/conntrack.ts';
 import { kernelCheck } from './host/kernel.ts';
 import { offloadsCheck } from './host/offloads.ts';
@@ -36,12 +37,15 @@ export interface Examined {
   readonly findings: readonly Finding[];
 }
 
-/** Looks at everything; a check that cannot look says so, and the others go on. */
+/**
+ * Looks at everything; a check that cannot look says so, and the others go on. One cause makes one
+ * finding, however many checks notice it.
+ */
 export async function examine(
   subject: Subject,
   checks: readonly Check[] = CHECKS,
 ): Promise<Examined[]> {
-  return await Promise.all(
+  const examined = await Promise.all(
     checks.map(async ({ name, look }) => {
       try {
         return { check: name, findings: await look(subject) };
@@ -51,4 +55,5 @@ export async function examine(
       }
     }),
   );
+  return fold(examined);
 }

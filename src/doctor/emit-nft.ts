@@ -8,7 +8,7 @@ const A_LINE = 4;
  * is a table of its own: `nft -f` puts it in place at once, also over an older one, and `nft delete
  * table inet weft` takes it away.
  */
-export function emitNft({ peers, port }: Pick<Subject, 'peers' | 'port'>): string {
+export function emitNft({ peers, port }: Pick<Subject, 'peers'> & { port: number }): string {
   const addresses = [...new Set(peers.map(({ publicAddress }) => publicAddress))].sort();
   const lines: string[] = [];
   for (let at = 0; at < addresses.length; at += A_LINE) {

@@ -28,6 +28,9 @@ export async function echo(run: Run, address: string, bytes?: number, seconds = 
   } catch (error) {
     if (!(error instanceof CommandError)) throw error;
     const text = `${error.stderr}\n${error.stdout}`;
+    if (/sendmsg: Operation not permitted/.test(text)) {
+      throw new NoPing('a rule of this host drops echo requests');
+    }
     if (/no program|not permitted|invalid option/i.test(text)) throw new NoPing(error.stderr);
     return { answered: false, tooLong: isTooLong(text) };
   }

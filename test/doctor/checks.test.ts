@@ -28,8 +28,9 @@ function subject(rest: Partial<Subject> = {}): Subject {
     status,
     peers: [],
     options: new Map(),
-    device: 'flannel0',
-    port: 8285,
+    privileged: true,
+    unanswered: null,
+    carrier: { backend: 'udp', device: 'flannel0', mtu: 1472, port: 8285, overhead: 28 },
     mostPeers: 16,
     ...rest,
   };
@@ -114,6 +115,34 @@ describe('doctor checks', () => {
       const found = await check.look(subject({ run, peers }));
       assert.deepEqual([found.at(-1)!.outcome, found.at(-1)!.cure], ['unknown', cure]);
     }
+  });
+
+  test('peers that are all silent are one finding, and some of them one a kind', async () => {
+    const peers = Array.from({ length: 254 }, (_, index) => {
+      const subnet = `10.244.${index}.0/24`;
+      // Loopback, where a port without a socket says so.
+      return { ...PEER, subnet, publicAddress: `127.1.0.${index + 1}` };
+    });
+    const answering = new Set<string>();
+    const run = async (argv: readonly string[]) => {
+      if (answering.has(argv.at(-1)!)) return '';
+      throw new CommandError(argv, '', '', { code: 1, stderr: '' });
+    };
+    const carrier = { ...subject().carrier!, port: 1 };
+    const look = () => reachCheck.look(subject({ run, peers, carrier }));
+    const [all, ...none] = await look();
+    assert.deepEqual(none, []);
+    const what = 'no peer answers (16 of 254 asked): on 16 nobody listens on UDP 1. ';
+    assert.equal(all!.what, `${what}Is this node cut off?`);
+    answering.add('10.244.0.0');
+    const [well, silent, ...more] = await look();
+    assert.deepEqual(more, []);
+    assert.equal(well!.what, '1 peers answer with full packets (16 of 254 asked)');
+    assert.match(
+      silent!.what,
+      /^127\.1\.0\.\d+ \(.*\),.* and 11 more: nobody listens on UDP 1 there$/,
+    );
+    assert.equal(silent!.peers!.length, 15);
   });
 
   test('a check that cannot look does not keep others from looking', async () => {

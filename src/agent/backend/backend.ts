@@ -54,6 +54,8 @@ export interface Backend {
   readonly mtu: number;
   /** What the node publishes besides its PublicIP; known as soon as the backend is created. */
   readonly attributes: Pick<Attributes, 'backendType' | 'backendData'>;
+  /** UDP port of the tunnel; undefined where packets leave without one, or by another process. */
+  readonly tunnelPort?: number | undefined;
   /** Another process moves the packets, and `suspend` stops nothing there. */
   readonly forwardsElsewhere?: boolean;
   /** Whether nodes that publish this BackendType are reached by this backend. */

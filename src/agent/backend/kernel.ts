@@ -24,6 +24,8 @@ export interface Datapath {
   readonly attributes: Backend['attributes'];
   /** A device of its own; undefined where packets leave by the uplink as they are. */
   readonly tunnel: string | undefined;
+  /** UDP port of that device. */
+  readonly tunnelPort?: number;
   /** MTU for pods. @throws Fault for an uplink that peers cannot be reached over */
   mtuOver(uplink: Uplink): number;
   /** Sets right what all peers hang on. @returns what had to be set right, in words */
@@ -77,6 +79,10 @@ export class KernelBackend implements Backend, Driver<KernelSight> {
 
   get attributes(): Backend['attributes'] {
     return this.datapath.attributes;
+  }
+
+  get tunnelPort(): number | undefined {
+    return this.datapath.tunnelPort;
   }
 
   get device(): string {

@@ -45,6 +45,7 @@ class Vxlan implements Datapath {
   readonly type = TYPE;
   readonly attributes: Backend['attributes'];
   readonly tunnel: string;
+  readonly tunnelPort: number;
   private readonly run: Run;
   private readonly log: BackendContext['log'];
   private readonly options: VxlanOptions;
@@ -56,6 +57,7 @@ class Vxlan implements Datapath {
     this.options = options;
     this.macAddress = macAddress;
     this.tunnel = nameOf(options);
+    this.tunnelPort = options.port;
     this.attributes = { backendType: TYPE, backendData: vtepData(options.vni, macAddress) };
   }
 

@@ -16,6 +16,14 @@ export interface FirewallWish {
   readonly fullyRandom: boolean;
   /** --iptables-forward-rules: accept what is forwarded from and to the overlay. */
   readonly forwardRules: boolean;
+  /** --notrack: the tunnel's own datagrams, which then are nobody's flow; null to leave them be. */
+  readonly notrack: TunnelEnd | null;
+}
+
+/** This node's end of the tunnel: a host-order uint32, and the UDP port that every node has. */
+export interface TunnelEnd {
+  readonly address: number;
+  readonly port: number;
 }
 
 export const FAMILY = 'ip';
@@ -45,6 +53,10 @@ export interface Ruleset {
 
 /** srcnat and filter of nft(8), table "standard priority names". */
 const POSTROUTING: Chain = { name: 'postrtg', type: 'nat', hook: 'postrouting', priority: 100 };
+/** Before conntrack's own hooks, which are at -200 (enum nf_ip_hook_priorities). */
+const RAW = { type: 'filter', priority: -300 } as const;
+const NOTRACK_IN: Chain = { name: 'notrackin', hook: 'prerouting', ...RAW };
+const NOTRACK_OUT: Chain = { name: 'notrackout', hook: 'output', ...RAW };
 const FORWARD: Chain = { name: 'forward', type: 'filter', hook: 'forward', priority: 0 };
 
 /** kube-proxy's default --iptables-masquerade-bit, 14: it masquerades these packets itself. */
@@ -55,6 +67,7 @@ export function desiredRuleset(wish: FirewallWish): Ruleset {
   const parts = [
     ...(wish.masquerade ? [{ chain: POSTROUTING, rules: masqueradeRules(wish) }] : []),
     ...(wish.forwardRules ? [{ chain: FORWARD, rules: forwardRules(wish) }] : []),
+    ...(wish.notrack === null ? [] : notrackParts(wish.notrack)),
   ];
   return {
     chains: parts.map(({ chain }) => chain),
@@ -87,6 +100,21 @@ function forwardRules({ network }: FirewallWish): Rule[] {
     statements: [match, { accept: null }],
   });
   return [row('from the overlay', from(network)), row('to the overlay', to(network))];
+}
+
+/** Only between us and other nodes: what pods or routed hosts send to that port stays tracked. */
+function notrackParts({ address, port }: TunnelEnd): { chain: Chain; rules: Rule[] }[] {
+  const own: Prefix4 = { network: address, length: 32 };
+  const left = { payload: { protocol: 'udp', field: 'dport' } };
+  const toPort: Match = { match: { op: '==', left, right: port } };
+  const part = (chain: Chain, comment: string, end: Match) => {
+    const statements = [end, toPort, { notrack: null }];
+    return { chain, rules: [{ chain: chain.name, comment, statements }] };
+  };
+  return [
+    part(NOTRACK_IN, 'the tunnel to us', to(own)),
+    part(NOTRACK_OUT, 'the tunnel from us', from(own)),
+  ];
 }
 
 interface Match {
@@ -136,6 +164,7 @@ export function describeWish(wish: FirewallWish): string {
   const parts = [
     ...(wish.masquerade ? [`masquerade${wish.fullyRandom ? ' fully-random' : ''}`] : []),
     ...(wish.forwardRules ? ['forward'] : []),
+    ...(wish.notrack === null ? [] : ['notrack']),
   ];
   const rules = parts.length === 0 ? 'no rules' : `rules ${parts.join(' and ')}`;
   return `${rules} for ${formatPrefix4(wish.subnet)} of ${formatPrefix4(wish.network)}`;

@@ -65,12 +65,17 @@ abstract class Quiet implements Backend {
 export class LeaseOnly extends Quiet {
   readonly type: string;
   readonly forwardsElsewhere = true;
+  readonly tunnelPort: number | undefined;
   private readonly overhead: number;
   private underlayMtu: number;
 
-  /** @param overhead bytes that whoever moves the packets puts around them */
-  constructor(type: string, { uplink }: BackendContext, overhead: number) {
+  /**
+   * @param overhead bytes that whoever moves the packets puts around them
+   * @param port that they go by, where that is UDP
+   */
+  constructor(type: string, { uplink }: BackendContext, overhead: number, port?: number) {
     super();
+    this.tunnelPort = port;
     this.type = type;
     this.overhead = overhead;
     this.underlayMtu = uplink.mtu;
@@ -97,7 +102,7 @@ export async function createForDataplane(context: BackendContext): Promise<Backe
   if (port !== DEFAULT_PORT) {
     context.log.info(`the network config's Port is ${port}: weft dataplane needs --port ${port}`);
   }
-  return new LeaseOnly('udp', context, ENCAPSULATION_BYTES);
+  return new LeaseOnly('udp', context, ENCAPSULATION_BYTES, port);
 }
 
 /** Moves packets in this very process: flannel's `udp`, as `weft run` does it. */
@@ -106,7 +111,7 @@ export class Udp extends Quiet {
   private readonly config: Config;
   private readonly context: BackendContext;
   private readonly forwarder: Forwarder;
-  private readonly port: number;
+  readonly tunnelPort: number;
   private readonly closing = new AbortController();
   private readonly ending: AbortSignal;
   private uplink: Uplink;
@@ -118,7 +123,7 @@ export class Udp extends Quiet {
     this.config = config;
     this.context = context;
     this.forwarder = forwarder;
-    this.port = readPort(context.options);
+    this.tunnelPort = readPort(context.options);
     this.uplink = context.uplink;
     const signals = [this.closing.signal, ...(context.ending ? [context.ending] : [])];
     this.ending = AbortSignal.any(signals);
@@ -131,7 +136,7 @@ export class Udp extends Quiet {
   /** Starts, or starts anew where anything that cannot change under the pumps has changed. */
   async open({ subnet, network }: OwnLease): Promise<void> {
     const device = { name: this.config.device, mtu: this.mtu, subnet, network };
-    const way = { device, uplink: this.uplink, port: this.port };
+    const way = { device, uplink: this.uplink, port: this.tunnelPort };
     const { running } = this;
     if (running !== undefined && sameWay(running, way) && !this.forwarder.lost) {
       this.running = way;

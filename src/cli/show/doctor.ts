@@ -1,9 +1,11 @@
 import { release } from 'node:os';
 import { ApiError, ask } from '../../api/client.ts';
+import { findCarrier } from '../../doctor/carrier.ts';
 import type { Finding, Outcome, Subject } from '../../doctor/check.ts';
 import { CHECKS, type Examined, examine } from '../../doctor/doctor.ts';
 import { emitNft } from '../../doctor/emit-nft.ts';
 import { commandRunner } from '../../linux/command.ts';
+import { mayConfigureNetwork } from '../../linux/proc.ts';
 import { readSysctl } from '../../linux/sysctl.ts';
 import { EXIT } from '../exit.ts';
 import { printText } from '../format/print.ts';
@@ -11,6 +13,8 @@ import { wrap } from '../format/table.ts';
 import type { Paint, Shade } from '../format/terminal.ts';
 import { type Look, lookCommand, show, withSocket } from './asking.ts';
 
+/** flannel's, for a ruleset that is asked for before anybody carries packets. */
+const DEFAULT_PORT = 8285;
 const NAMES = CHECKS.map(({ name }) => name);
 
 interface Options {
@@ -50,7 +54,8 @@ export const doctorCommand = lookCommand(
     }
     const subject = await subjectOf(look, Number(options.peers), options.emitNft === true);
     if (options.emitNft === true) {
-      await printText(emitNft(subject));
+      const port = subject.carrier?.port ?? subject.status?.underlay?.port ?? DEFAULT_PORT;
+      await printText(emitNft({ ...subject, port }));
       return EXIT.ordered;
     }
     const examined = await examine(
@@ -68,10 +73,12 @@ const isTrouble = ({ outcome }: Finding): boolean => outcome === 'wrong';
 
 /** What weft says of itself; a weft that does not answer is a finding, unless it is needed. */
 async function subjectOf({ socket }: Look, mostPeers: number, needed: boolean): Promise<Subject> {
+  const run = commandRunner();
   const host = {
-    run: commandRunner(),
+    run,
     sysctl: (path: string) => readSysctl(path),
     kernel: release(),
+    privileged: mayConfigureNetwork(),
     mostPeers,
   };
   try {
@@ -80,17 +87,13 @@ async function subjectOf({ socket }: Look, mostPeers: number, needed: boolean): 
       ask(socket, 'peers'),
       ask(socket, 'config'),
     ]);
-    return {
-      ...host,
-      status,
-      peers,
-      options: new Map(options.map(({ name, value }) => [name, value])),
-      device: status.device?.name ?? 'flannel0',
-      port: status.underlay?.port ?? 8285,
-    };
+    const carrier = await findCarrier(status, peers, run);
+    const values = new Map(options.map(({ name, value }) => [name, value]));
+    return { ...host, status, peers, options: values, carrier, unanswered: null };
   } catch (error) {
     if (!(error instanceof ApiError) || needed) throw error;
-    return { ...host, status: null, peers: [], options: new Map(), device: 'flannel0', port: 8285 };
+    const unanswered = error.kind === 'refused' ? 'forbidden' : error.kind;
+    return { ...host, status: null, peers: [], options: new Map(), carrier: null, unanswered };
   }
 }
 
@@ -107,7 +110,9 @@ const WIDTH = 100;
 function render(examined: readonly Examined[], paint: Paint, verbose: boolean): string[] {
   const lines = examined.flatMap(({ check, findings }) => {
     const told = verbose ? findings : findings.filter(({ outcome }) => outcome !== 'fine');
-    if (told.length === 0) return [line('fine', check, findings[0]?.what ?? '', paint)];
+    // What was found here is told with its cause.
+    if (findings.length === 0) return [];
+    if (told.length === 0) return [line('fine', check, findings[0]!.what, paint)];
     return told.flatMap((finding) => block(check, finding, paint));
   });
   const all = examined.flatMap(({ findings }) => findings);
@@ -121,13 +126,18 @@ function line(outcome: Outcome, check: string, what: string, paint: Paint): stri
   return `${paint(SHADES[outcome], outcome.padEnd(9))} ${check.padEnd(INDENT - 10)}${what}`;
 }
 
-function block(check: string, { outcome, what, why, cure }: Finding, paint: Paint): string[] {
+function block(
+  check: string,
+  { outcome, what, why, cure, explains = [] }: Finding,
+  paint: Paint,
+): string[] {
   const indent = ' '.repeat(INDENT);
   const [first = '', ...rest] = wrap(what, indent, WIDTH);
   return [
     line(outcome, check, first.trimStart(), paint),
     ...rest,
     ...(why === '' ? [] : wrap(`why:  ${why}`, indent, WIDTH)),
+    ...(explains.length === 0 ? [] : wrap(`so also: ${explains.join(', ')}`, indent, WIDTH)),
     ...(cure === ''
       ? []
       : wrap(`cure: ${cure}`, indent, WIDTH).map((text) => paint('strong', text))),

@@ -4,7 +4,7 @@ import {
   doubtful,
   type Finding,
   fine,
-  NO_WEFT,
+  noWeft,
   type Subject,
   unknown,
 } from '../check.ts';
@@ -21,7 +21,7 @@ const FEATURES: readonly (readonly [name: string, short: string, why: string])[]
 export const offloadsCheck: Check = {
   name: 'offloads',
   look: async (subject) => {
-    if (subject.status === null) return [NO_WEFT];
+    if (subject.status === null) return [noWeft()];
     return [...own(subject), ...(await nic(subject, subject.status.underlay?.name))];
   },
 };

@@ -1,14 +1,23 @@
 import { closeSync, openSync } from 'node:fs';
-import { mayConfigureNetwork } from '../../linux/proc.ts';
-import { type Check, type Finding, fine, wrong } from '../check.ts';
+import { type Check, type Finding, fine, type Subject, unknown, wrong } from '../check.ts';
 
 const TUN = '/dev/net/tun';
 
 /** What weft cannot start without: the TUN driver, and leave to configure the network. */
 export const powersCheck: Check = {
   name: 'powers',
-  look: async () => [tun(), capability()],
+  look: async (subject) => [device(subject), capability(subject)],
 };
+
+/** A weft that runs has what it needs, whatever this command finds where it was started. */
+function device(subject: Subject): Finding {
+  if (subject.status !== null) return fine('weft runs, and has what it needed');
+  const found = tun();
+  if (found.outcome === 'fine') return found;
+  return subject.privileged
+    ? { ...found, cause: 'powers' }
+    : { ...unknown(found.what, found.cure), follows: ['rights'] };
+}
 
 /** Opened and closed again: nothing is made until TUNSETIFF. */
 function tun(): Finding {
@@ -28,11 +37,19 @@ function tun(): Finding {
   }
 }
 
-function capability(): Finding {
-  if (mayConfigureNetwork()) return fine('CAP_NET_ADMIN is held');
-  return wrong(
-    'CAP_NET_ADMIN is not held by whoever runs this',
-    'device, address and route need it, and large socket buffers too',
-    'run as root; systemd: AmbientCapabilities=CAP_NET_ADMIN; docker: --cap-add NET_ADMIN',
-  );
+/** As root without it: in a container that was given too little. Others never had it. */
+function capability({ privileged, status }: Subject): Finding {
+  if (privileged) return fine('CAP_NET_ADMIN is held');
+  if (status === null && process.geteuid?.() === 0) {
+    return {
+      ...wrong(
+        'CAP_NET_ADMIN is not held by whoever runs this',
+        'device, address and route need it, and large socket buffers too',
+        'systemd: AmbientCapabilities=CAP_NET_ADMIN; docker: --cap-add NET_ADMIN',
+      ),
+      cause: 'powers',
+    };
+  }
+  const what = 'not all was looked at: that needs root (CAP_NET_ADMIN)';
+  return { ...unknown(what, 'sudo weft doctor'), cause: 'rights' };
 }

@@ -8,8 +8,9 @@ export const sysctlsCheck: Check = {
   look: async (subject) => [forwarding(subject), ...(await reversePaths(subject))],
 };
 
-function forwarding({ sysctl, device }: Subject): Finding {
-  const off = ['all', device].find((name) => sysctl(`net/ipv4/conf/${name}/forwarding`) === '0');
+function forwarding({ sysctl, carrier }: Subject): Finding {
+  const names = ['all', ...(carrier === null ? [] : [carrier.device])];
+  const off = names.find((name) => sysctl(`net/ipv4/conf/${name}/forwarding`) === '0');
   if (off === undefined) return fine('net.ipv4.ip_forward is on');
   const name = off === 'all' ? 'net.ipv4.ip_forward' : `net.ipv4.conf.${off}.forwarding`;
   return wrong(
@@ -21,11 +22,15 @@ function forwarding({ sysctl, device }: Subject): Finding {
 
 /** ip-sysctl: the greater of `all` and the interface counts; 1 is strict, 2 loose. */
 async function reversePaths(subject: Subject): Promise<Finding[]> {
-  const { status, peers, device } = subject;
+  const { status, peers, carrier } = subject;
+  // By host-gw packets of pods come in by the underlay itself.
+  const device = carrier?.device;
   const underlay = status?.underlay?.name;
-  const strict = [device, underlay].filter((name) => name !== undefined && isStrict(subject, name));
+  const strict = [...new Set([device, underlay])].filter(
+    (name) => name !== undefined && isStrict(subject, name),
+  );
   if (strict.length === 0) return [fine('rp_filter drops nothing: not strict on our interfaces')];
-  const faults: Finding[] = [];
+  const faults = new Map<string, Finding>();
   for (const { subnet, publicAddress } of peers.slice(0, subject.mostPeers)) {
     const inner = parsePrefix4(subnet);
     const ways = [
@@ -35,10 +40,13 @@ async function reversePaths(subject: Subject): Promise<Finding[]> {
     for (const [expected, address] of ways) {
       if (expected === undefined || address === undefined || !strict.includes(expected)) continue;
       const back = (await lookUpRoute(subject.run, address))?.device;
-      if (back !== expected) faults.push(strictFault(expected, address, back));
+      // One wrong way back is named; what sets it sets the others.
+      if (back !== expected && !faults.has(expected)) {
+        faults.set(expected, strictFault(expected, address, back));
+      }
     }
   }
-  if (faults.length > 0) return faults;
+  if (faults.size > 0) return [...faults.values()];
   return [fine(`rp_filter is strict on ${strict.join(', ')}, and every way back leads there`)];
 }
 
@@ -50,9 +58,10 @@ function isStrict({ sysctl }: Subject, name: string): boolean {
 }
 
 function strictFault(expected: string, address: string, back: string | undefined): Finding {
-  return wrong(
+  const fault = wrong(
     `rp_filter is strict on ${expected}, but the way back to ${address} is ${back ?? 'nowhere'}`,
     `the kernel silently drops packets from ${address} that come in on ${expected}`,
     `mend the route to ${address}, or sysctl -w net.ipv4.conf.${expected}.rp_filter=2`,
   );
+  return { ...fault, follows: ['route'] };
 }

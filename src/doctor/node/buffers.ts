@@ -1,4 +1,4 @@
-import { type Check, type Finding, fine, NO_WEFT, wrong } from '../check.ts';
+import { type Check, type Finding, fine, noWeft, wrong } from '../check.ts';
 
 /**
  * A burst of one breath is some 2 MB; less room than that and it drops while the worker is away.
@@ -12,7 +12,7 @@ const LIMITS = { tx: 'net.core.wmem_max', rx: 'net.core.rmem_max' } as const;
 export const buffersCheck: Check = {
   name: 'buffers',
   look: async ({ status }) => {
-    if (status === null) return [NO_WEFT];
+    if (status === null) return [noWeft()];
     if (status.workers.length === 0) return [fine('this weft carries no packets')];
     const small = status.workers.filter(({ socketBufferBytes }) => socketBufferBytes < LEAST_BYTES);
     const found = small.map(({ direction, worker, socketBufferBytes }): Finding => {

@@ -1,22 +1,19 @@
-import { type Check, fine, wrong } from '../check.ts';
+import { type Check, type Finding, fine, type Subject, unknown, wrong } from '../check.ts';
 
 /** Whether weft runs, forwards, and hears of leases. */
 export const daemonCheck: Check = {
   name: 'weft',
-  look: async ({ status }) => {
-    if (status === null) {
-      return [
-        wrong(
-          'no weft answers on its socket',
-          'without it no packet leaves this node for another',
-          'weft run (or weft dataplane); systemctl status weft; --api-socket names another socket',
-        ),
-      ];
-    }
+  look: async ({ status, unanswered }) => {
+    if (status === null) return [silence(unanswered)];
     const { health, leaseSource } = status;
-    const troubles = [...health.notReady, ...health.hanging].map((reason) =>
-      wrong(reason, 'weft is not ready: packets may not pass', 'see its log, and weft status'),
-    );
+    const down = status.device !== null && !status.device.up;
+    const troubles = [...health.notReady, ...health.hanging].map((reason): Finding => {
+      const why = 'weft is not ready: packets may not pass';
+      const finding = wrong(reason, why, 'see its log, and weft status');
+      // What of the node's own does not turn, or is not there, is behind what others notice.
+      const stands = down || status.lease === null || health.hanging.includes(reason);
+      return stands ? { ...finding, cause: 'device' } : finding;
+    });
     const { name, state, reason, peers } = leaseSource;
     const leases =
       state === 'synced'
@@ -30,3 +27,21 @@ export const daemonCheck: Check = {
     return [...ready, leases];
   },
 };
+
+/** A socket that this user may not open says nothing of who is behind it. */
+function silence(unanswered: Subject['unanswered']): Finding {
+  if (unanswered === 'forbidden') {
+    const what = 'whether weft runs is not known: its socket is for root and its group alone';
+    return { ...unknown(what, 'sudo weft doctor'), cause: 'weft', follows: ['rights'] };
+  }
+  const answers = unanswered === 'broken' ? 'weft gives no proper answer' : 'no weft answers';
+  return {
+    ...wrong(
+      `${answers} on its socket`,
+      'without it no packet leaves this node for another',
+      'weft run (or weft dataplane); systemctl status weft; --api-socket names another socket',
+    ),
+    cause: 'weft',
+    follows: ['powers'],
+  };
+}

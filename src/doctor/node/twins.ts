@@ -1,7 +1,7 @@
 import { listLinks } from '../../linux/link.ts';
 import { listNeighbours } from '../../linux/neighbour.ts';
 import { lookUpRoute } from '../../linux/route.ts';
-import { type Check, type Finding, fine, NO_WEFT, type Subject, wrong } from '../check.ts';
+import { type Check, type Finding, fine, noWeft, type Subject, wrong } from '../check.ts';
 import { groupBy } from '../group.ts';
 import { echo, NoPing } from '../ping.ts';
 
@@ -11,7 +11,7 @@ const WHY = 'packets for one of the two go to the other, and what it sends is re
 export const twinsCheck: Check = {
   name: 'leases',
   look: async ({ run, status, peers }) => {
-    if (status === null) return [NO_WEFT];
+    if (status === null) return [noWeft()];
     const foreign = await foreignAddress(run, status.lease?.publicAddress);
     const byAddress = groupBy(peers, ({ publicAddress }) => publicAddress);
     const shared = [...byAddress].filter(([, rows]) => rows.length > 1);
@@ -47,12 +47,15 @@ async function foreignAddress(run: Subject['run'], address?: string): Promise<Fi
   const mac = rows.find((row) => row.address === address)?.macAddress;
   if (mac === undefined) return [];
   return [
-    wrong(
-      `our PublicIP, ${address}, is the address of another host: ` +
-        `${mac} answers for it on ${device}`,
-      'peers send packets of our pods to that host, refuse ours, and both nodes lease one subnet',
-      'start weft here without --public-ip, or with an address of this node; --iface picks one',
-    ),
+    {
+      ...wrong(
+        `our PublicIP, ${address}, is the address of another host: ` +
+          `${mac} answers for it on ${device}`,
+        'peers send packets of our pods to that host, refuse ours, and both nodes lease one subnet',
+        'start weft here without --public-ip, or with an address of this node; --iface picks one',
+      ),
+      cause: 'twin',
+    },
   ];
 }
 
@@ -62,18 +65,20 @@ async function linkTo(run: Subject['run'], address: string): Promise<string | un
   return route?.gateway === undefined ? route?.device : undefined;
 }
 
-function twin(what: string, address: string): Finding {
-  return wrong(
+/** @param ours the PublicIP is our own: every peer may take us for the other one */
+function twin(what: string, address: string, ours = false): Finding {
+  const fault = wrong(
     what,
     WHY,
     `on the node that is not ${address}: its own --public-ip or --iface; ` +
       'or delete the lease of a node that is gone (etcdctl get --prefix /coreos.com/network)',
   );
+  return { ...fault, cause: 'twin', ...(ours ? {} : { peers: [address] }) };
 }
 
 function refusal(own: string | undefined, key: string, reason: string, detail: string): Finding {
   if (reason === 'own_public_address') {
-    return twin(`the lease ${key} has our own PublicIP, ${own}`, own ?? 'this one');
+    return twin(`the lease ${key} has our own PublicIP, ${own}`, own ?? 'this one', true);
   }
   const what = `the lease ${key} is refused: ${reason}${detail === '' ? '' : `, ${detail}`}`;
   return wrong(what, 'pods of that node are not reached from here', 'correct it at its node');

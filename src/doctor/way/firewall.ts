@@ -6,6 +6,7 @@ import {
   doubtful,
   type Finding,
   fine,
+  noWeft,
   type Subject,
   unknown,
   wrong,
@@ -21,13 +22,18 @@ type Way = Datagram['way'];
 export const firewallCheck: Check = {
   name: 'firewall',
   look: async (subject) => {
+    const { status, carrier } = subject;
+    // Without one that answers, peers, port and interface are guesses, and so would be a verdict.
+    if (status === null) return [noWeft()];
+    if (carrier?.port === undefined) return [fine('this weft sends no datagrams of its own')];
     let rules: Rules;
     try {
       rules = await readRules(subject.run);
     } catch (error) {
       if (!(error instanceof CommandError || error instanceof SyntaxError)) throw error;
       const reason = error instanceof CommandError ? error.stderr : error.message;
-      return [unknown(`the firewall cannot be read: ${reason}`, 'apt-get install nftables')];
+      const finding = unknown(`the firewall cannot be read: ${reason}`, 'apt-get install nftables');
+      return [/not permitted|denied/.test(reason) ? { ...finding, follows: ['rights'] } : finding];
     }
     const place = placeOf(subject, await listLinks(subject.run));
     return [...pass(subject, rules, place, 'in'), ...pass(subject, rules, place, 'out')];
@@ -64,7 +70,7 @@ const isBridged = (links: readonly Link[]): boolean => links.some(({ kind }) => 
 const MOST_LOOKS = 4_000_000;
 
 function pass(subject: Subject, rules: Rules, place: Place, way: Way): Finding[] {
-  const { port } = subject;
+  const port = subject.carrier!.port!;
   const sizes = rules.chains.reduce((sum, chain) => sum + chain.rules.length, 1);
   const most = Math.max(1, Math.floor(MOST_LOOKS / sizes));
   const all = [...new Set(subject.peers.map(({ publicAddress }) => publicAddress))];
@@ -84,14 +90,14 @@ function pass(subject: Subject, rules: Rules, place: Place, way: Way): Finding[]
 
 /** Where there is no peer yet, its address is one that is not known. */
 function datagramOf(
-  { status, port }: Subject,
+  { status, carrier }: Subject,
   place: Place,
   way: Way,
   peer: string | undefined,
 ): Datagram {
   const [own, other] = [status?.underlay?.address, peer].map((text) => parseAddress4(text ?? ''));
   const [saddr, daddr] = way === 'in' ? [other, own] : [own, other];
-  return { saddr, daddr, sport: undefined, dport: port, way, ...place };
+  return { saddr, daddr, sport: undefined, dport: carrier!.port!, way, ...place };
 }
 
 interface Judged {
@@ -108,7 +114,9 @@ function tell(port: number, way: Way, bad: readonly Judged[]): Finding[] {
     const flow = `UDP ${port} ${way === 'in' ? 'from' : 'to'} ${who}`;
     const why = 'without it the overlay is dead in that direction';
     if (result.verdict === 'dropped') {
-      return wrong(`${placed(result)} drops ${flow}`, why, `${admit(result.chain!, port)}`);
+      const found = wrong(`${placed(result)} drops ${flow}`, why, admit(result.chain!, port));
+      const peers = rows.flatMap((row) => (row.peer === undefined ? [] : [row.peer]));
+      return { ...found, cause: 'firewall', ...(peers.length === 0 ? {} : { peers }) };
     }
     const what = `${placed(result)} may drop ${flow}: ${result.why}`;
     return doubtful(what, why, showing(result.chain));

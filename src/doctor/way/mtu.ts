@@ -1,33 +1,27 @@
 import { type Link, listLinks } from '../../linux/link.ts';
 import { contains, parseAddress4, parsePrefix4 } from '../../wire/address.ts';
-import {
-  type Check,
-  doubtful,
-  type Finding,
-  fine,
-  NO_WEFT,
-  type Subject,
-  wrong,
-} from '../check.ts';
-
-/** Outer IPv4 and UDP headers (RFC 791, RFC 768). */
-export const ENCAPSULATION_BYTES = 28;
+import type { Carrier } from '../carrier.ts';
+import { type Check, doubtful, type Finding, fine, noWeft, type Subject, wrong } from '../check.ts';
 
 /** Whether packets of the pods fit the device, and those of the device the underlay. */
 export const mtuCheck: Check = {
   name: 'mtu',
   look: async (subject) => {
-    const { device, underlay } = subject.status ?? {};
-    if (!device || !underlay) return [NO_WEFT];
-    const links = await listLinks(subject.run);
+    const { status, carrier, run } = subject;
+    if (status === null) return [noWeft()];
+    const { underlay } = status;
+    if (carrier === null || underlay === null) return [fine('this weft carries no packets')];
+    const links = await listLinks(run);
     const mtuOf = (name: string) => links.find((link) => link.name === name)?.mtu;
-    const [inner, outer] = [mtuOf(device.name) ?? device.mtu, mtuOf(underlay.name) ?? underlay.mtu];
-    return [fits(device.name, inner, underlay.name, outer), ...pods(subject, links, inner)];
+    const inner = mtuOf(carrier.device) ?? carrier.mtu;
+    const outer = mtuOf(underlay.name) ?? underlay.mtu;
+    return [fits(carrier, inner, underlay.name, outer), ...pods(subject, links, inner)];
   },
 };
 
-function fits(device: string, inner: number, underlay: string, outer: number): Finding {
-  const room = outer - ENCAPSULATION_BYTES;
+function fits(carrier: Carrier, inner: number, underlay: string, outer: number): Finding {
+  const { device, overhead } = carrier;
+  const room = outer - overhead;
   if (inner <= room) return fine(`MTU ${inner} of ${device} fits ${outer} of ${underlay}`);
   return wrong(
     `MTU ${inner} of ${device} is over the ${room} that ${underlay} has room for`,
@@ -37,12 +31,12 @@ function fits(device: string, inner: number, underlay: string, outer: number): F
 }
 
 /** Bridges and the like that hold an address of our subnet are where pods are attached. */
-function pods({ status }: Subject, links: readonly Link[], inner: number): Finding[] {
+function pods({ status, carrier }: Subject, links: readonly Link[], inner: number): Finding[] {
   const subnet = parsePrefix4(status?.lease?.subnet ?? '');
   if (subnet === undefined) return [];
   const ours = links.filter(({ name, addresses }) => {
     const own = addresses.map(({ local }) => parseAddress4(local)).filter((a) => a !== undefined);
-    return name !== status!.device!.name && own.some((address) => contains(subnet, address));
+    return name !== carrier!.device && own.some((address) => contains(subnet, address));
   });
   return ours
     .filter(({ mtu }) => mtu > inner)

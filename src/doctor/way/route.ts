@@ -1,29 +1,36 @@
 import { describeRoute, listRoutesWithin } from '../../linux/route.ts';
 import { type Prefix4, parsePrefix4, prefixContains } from '../../wire/address.ts';
-import { type Check, fine, NO_WEFT, wrong } from '../check.ts';
+import { type Check, fine, noWeft, wrong } from '../check.ts';
 
 /** Routes that take packets of the overlay away from the device. */
 export const routeCheck: Check = {
   name: 'routes',
-  look: async ({ run, status, device }) => {
-    const lease = status?.lease;
-    if (lease === undefined || lease === null) return [NO_WEFT];
+  look: async ({ run, status, carrier, peers }) => {
+    if (status === null) return [noWeft()];
+    const { lease } = status;
+    if (lease === null || carrier === null) return [fine('this weft carries no packets')];
+    const { device, backend } = carrier;
     const own = parsePrefix4(lease.subnet)!;
+    // Backends of the kernel's have a route a peer, by the device or by the peer itself.
+    const toPeers = new Set(backend === 'udp' ? [] : peers.map(({ subnet }) => subnet));
     const routes = await listRoutesWithin(run, lease.network);
     const foreign = routes.filter((route) => {
       const prefix = readDestination(route.destination);
       const pods = prefix !== undefined && prefixContains(own, prefix);
-      return !pods && route.device !== device;
+      return !pods && route.device !== device && !toPeers.has(route.destination);
     });
     if (foreign.length > 0) {
-      return foreign.map((route) =>
-        wrong(
+      return foreign.map((route) => ({
+        ...wrong(
           `the route '${describeRoute(route)}' takes a part of the overlay ${lease.network}`,
           `its packets never come to ${device}`,
-          `ip route delete ${describeRoute(route)}, and find what sets it`,
+          `find what sets it: ip -d route show ${route.destination}; ` +
+            'no other network may overlap the overlay',
         ),
-      );
+        cause: 'route' as const,
+      }));
     }
+    if (backend !== 'udp') return [fine('nothing else takes a part of the overlay')];
     if (
       routes.some(({ destination, device: dev }) => destination === lease.network && dev === device)
     )
@@ -31,11 +38,15 @@ export const routeCheck: Check = {
         fine(`${lease.network} is routed into ${device}, and nothing else takes a part of it`),
       ];
     return [
-      wrong(
-        `there is no route for ${lease.network} into ${device}`,
-        'packets to other nodes take the default route, and are lost',
-        `ip link set ${device} up; weft sets the route again within seconds`,
-      ),
+      {
+        ...wrong(
+          `there is no route for ${lease.network} into ${device}`,
+          'packets to other nodes take the default route, and are lost',
+          `ip link set ${device} up; weft sets the route again within seconds`,
+        ),
+        cause: 'route',
+        follows: ['device'],
+      },
     ];
   },
 };

@@ -25,6 +25,7 @@ const anyWish: fc.Arbitrary<FirewallWish> = fc
     masquerade: fc.boolean(),
     fullyRandom: fc.boolean(),
     forwardRules: fc.boolean(),
+    notrack: fc.option(fc.record({ address, port: fc.integer({ min: 1, max: 0xffff }) })),
   })
   .map(({ at, length, more, ...switches }) => {
     const inner = Math.min(length + more, 32);
@@ -96,7 +97,11 @@ describe('the desired ruleset', () => {
         const of = (name: string) => rules.filter(({ chain }) => chain === name);
         assert.deepEqual(
           chains.map(({ name }) => name),
-          [...(wish.masquerade ? ['postrtg'] : []), ...(wish.forwardRules ? ['forward'] : [])],
+          [
+            ...(wish.masquerade ? ['postrtg'] : []),
+            ...(wish.forwardRules ? ['forward'] : []),
+            ...(wish.notrack === null ? [] : ['notrackin', 'notrackout']),
+          ],
         );
         const masqueraded = verdict(of('postrtg'), packet) === 'masquerade';
         assert.equal(masqueraded, wish.masquerade && shouldMasquerade(wish, packet));

@@ -28,6 +28,7 @@ export const WISH: FirewallWish = {
   masquerade: true,
   fullyRandom: true,
   forwardRules: true,
+  notrack: null,
 };
 
 export interface Site {
