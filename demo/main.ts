@@ -8,6 +8,7 @@
  */
 import { Cluster, PREFIX } from '../test/support/cluster.ts';
 import { addPod, type CniPod } from '../test/support/cni.ts';
+import { removeLeftovers } from '../test/support/leftovers.ts';
 import type { Weft } from '../test/support/node.ts';
 import { attempt } from '../test/support/process.ts';
 import type { Topology } from '../test/support/topology.ts';
@@ -38,6 +39,8 @@ async function demo(screen: Screen, wishes: Wishes): Promise<boolean> {
   let cluster: Cluster | undefined;
   let wefts: Weft[] = [];
   try {
+    const left = removeLeftovers();
+    if (left.length > 0) screen.lines(['Removed what a run that was killed had left:', ...left]);
     screen.heading('Building');
     cluster = await screen.step(`${nodes} nodes, one underlay, etcd`, async () =>
       Cluster.build({ nodes, bare: true }),

@@ -18,10 +18,11 @@ import {
 } from '../../src/forwarding/table.ts';
 import type { Prefix4 } from '../../src/wire/address.ts';
 import { createRandom, type Random, runSeed, withSeed } from '../support/random.ts';
+import { rounds } from '../support/rounds.ts';
 import { slowSize } from '../support/slow-table.ts';
 
 const seed = runSeed();
-const CHURN = 1_000_000;
+const CHURN = rounds(1_000_000);
 const DEEP = { network: 0x0a000000, length: 8 };
 const NARROW = { network: 0x0a030000, length: 20 };
 

@@ -12,6 +12,7 @@ import {
   peerCount,
 } from '../../src/forwarding/table.ts';
 import { type Random, withSeed } from '../support/random.ts';
+import { rounds } from '../support/rounds.ts';
 import {
   type SlowPrefix,
   slowContains,
@@ -20,7 +21,7 @@ import {
   slowSize,
 } from '../support/slow-table.ts';
 
-const TABLES = 100_000;
+const TABLES = rounds(100_000);
 const MOST_ROWS = 10;
 const EVERYTHING = { network: 0, length: 0 };
 

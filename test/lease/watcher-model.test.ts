@@ -5,6 +5,7 @@ import type { LeaseChange, LeaseEntry } from '../../src/lease/source.ts';
 import { LeaseWatcher } from '../../src/lease/watcher.ts';
 import { formatAddress4, parseAddress4, parsePrefix4 } from '../../src/wire/address.ts';
 import { createRandom, type Random, runSeed } from '../support/random.ts';
+import { rounds } from '../support/rounds.ts';
 
 /**
  * The watcher against a map. A store in memory with etcd's habits (revisions, a history that is
@@ -12,7 +13,7 @@ import { createRandom, type Random, runSeed } from '../support/random.ts';
  * comes back, while the model keeps nothing but the store's map and each key's last good value.
  * Steps: 10^6, or TEST_MODEL_STEPS.
  */
-const STEPS = Number(process.env.TEST_MODEL_STEPS ?? 1_000_000);
+const STEPS = Number(process.env.TEST_MODEL_STEPS ?? rounds(1_000_000));
 
 /** Few keys, so that every kind of meeting happens often; among them bad ones and double claims. */
 const KEYS = [

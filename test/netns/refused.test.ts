@@ -72,12 +72,13 @@ describe('datagrams from the wire', () => {
   test('whatever bits are flipped, each datagram is delivered or counted', async () => {
     await withSeedAsync(async (random) => {
       const [before, packets] = [weft.metrics(), delivered()];
+      // None is of one byte: weft doctor knocks with such, and they are no loss.
       const flipped = Array.from({ length: 500 }, () => {
         const bytes = goodDatagram();
         for (let flips = random.between(1, 3); flips > 0; flips--) {
           bytes[random.below(40)]! ^= 1 << random.below(8);
         }
-        return bytes.subarray(0, random.oneIn(4) ? random.below(bytes.length) : bytes.length);
+        return bytes.subarray(0, random.oneIn(4) ? random.between(2, bytes.length) : bytes.length);
       });
       await send('peer', flipped);
       // Cut down to one byte it holds no packet, and is none that is lost.

@@ -12,6 +12,7 @@ import {
   udp4,
 } from '../support/packets.ts';
 import { withSeed } from '../support/random.ts';
+import { rounds } from '../support/rounds.ts';
 
 const rig = createRig();
 
@@ -352,7 +353,7 @@ test('a batch forgets the trains of the batch before', () => {
 test('100,000 flipped bits of payload are never joined', () => {
   const flows = [segment, datagram].map((build) => [0, 1, 2].map((i) => build(i)));
   withSeed((random) => {
-    for (let round = 0; round < 100_000; round++) {
+    for (let round = 0; round < rounds(100_000); round++) {
       const packets = random.pick(flows).map((packet) => packet.slice());
       const victim = random.below(3);
       const at = packets[victim].length - 1 - random.below(SIZE);

@@ -4,9 +4,10 @@ import { createRig } from '../support/coalesce-rig.ts';
 import { assertOrder, assertRebuilt } from '../support/coalesce-truths.ts';
 import { createBatch, createFlow } from '../support/flows.ts';
 import { withSeed } from '../support/random.ts';
+import { rounds } from '../support/rounds.ts';
 
 /** 10^5 packets, or with TEST_LONG=1 10^6 batches. */
-const PACKETS = 100_000;
+const PACKETS = rounds(100_000);
 const LONG_BATCHES = 1_000_000;
 const BATCH = 128;
 const MOST_FLOWS = 64;

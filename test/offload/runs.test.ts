@@ -2,8 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createOutbox, createRuns, type Outbox, planRuns, RUN_BYTES } from '../../src/udp/runs.ts';
 import { withSeed } from '../support/random.ts';
+import { rounds } from '../support/rounds.ts';
 
-const OUTBOXES = 20_000;
+const OUTBOXES = rounds(20_000);
 const PEER = 0x0a000002;
 
 interface Datagram {

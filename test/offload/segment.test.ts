@@ -4,6 +4,7 @@ import { BAD_OFFLOAD, MALFORMED_OFFLOAD, PLAIN } from '../../src/offload/segment
 import { OUTBOX_DATAGRAMS } from '../../src/udp/runs.ts';
 import { pattern, tcp4, tcp6, udp4, udp6 } from '../support/packets.ts';
 import { type Random, withSeed } from '../support/random.ts';
+import { rounds } from '../support/rounds.ts';
 import { shapeOf, slowSegment, type VirtioWords, virtioHeader } from '../support/slow-segment.ts';
 import {
   AT,
@@ -16,8 +17,8 @@ import {
   withZeroSum,
 } from '../support/superpackets.ts';
 
-const SUPERPACKETS = 20_000;
-const FUZZ = 150_000;
+const SUPERPACKETS = rounds(20_000);
+const FUZZ = rounds(150_000);
 /** What lies around the packet that nobody may read. */
 const MARGIN = 256;
 

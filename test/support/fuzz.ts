@@ -23,7 +23,7 @@ export interface Target {
 }
 
 const CORPUS = fileURLToPath(new URL('../../../test/corpus', import.meta.url));
-const SECONDS = Number(process.env.TEST_FUZZ_SECONDS ?? 2);
+const SECONDS = Number(process.env.TEST_FUZZ_SECONDS ?? (process.env.TEST_QUICK === '1' ? 0 : 2));
 /** However slow the machine: fewer rounds than these would not show every kind. */
 const LEAST_ROUNDS = 2_000;
 /** Tries to make a failing case smaller. */

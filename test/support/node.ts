@@ -6,7 +6,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { readProc } from './proc.ts';
-import { attempt, Background, type End, type Ran, run, runAside } from './process.ts';
+import { attempt, Background, type Ran, run, runAside, type Stop } from './process.ts';
 import { cpuSign } from './stillness.ts';
 import { inside, type NodeSpace, OVERLAY, type Topology } from './topology.ts';
 import { lookAt, waitFor, waitOut } from './waitfor.ts';
@@ -194,7 +194,7 @@ export class Weft {
   }
 
   /** Ordered stop; an exit code other than 0 is an error. */
-  async stop(): Promise<End> {
+  async stop(): Promise<Stop> {
     const end = await this.process.stop('SIGTERM');
     if (end.code !== 0) throw new Error(`weft did not stop well:\n${this.process.describe()}`);
     return end;

@@ -47,6 +47,23 @@ export function treeOf(pid: number, all: readonly Proc[] = listProcs()): Proc[] 
   return tree;
 }
 
+/** How long its threads that live now have waited for a CPU, all together (schedstat). */
+export function waitedForCpuMs(pid: number): number {
+  const threads = namesIn(`/proc/${pid}/task`);
+  const waits = threads.map((id) =>
+    Number(read(`/proc/${pid}/task/${id}/schedstat`).split(' ')[1]),
+  );
+  return waits.reduce((sum, wait) => sum + (wait || 0), 0) / 1e6;
+}
+
+function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return [];
+  }
+}
+
 /** A variable of the environment that a process was started with; undefined without it. */
 export function environmentOf(pid: number, name: string): string | undefined {
   const entries = read(`/proc/${pid}/environ`).split('\0');

@@ -7,7 +7,7 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { performance } from 'node:perf_hooks';
 import './maker.ts';
-import { treeOf } from './proc.ts';
+import { treeOf, waitedForCpuMs } from './proc.ts';
 import { cpuSign, Said, STILL_MS, Stillness } from './stillness.ts';
 import { announce, lookAt, type Subject } from './waitfor.ts';
 
@@ -87,6 +87,13 @@ export interface End {
   readonly milliseconds: number;
 }
 
+export interface Stop extends End {
+  /** Without the time for which it was ready to run and others had the CPU, as far as seen. */
+  readonly ownMilliseconds: number;
+}
+
+/** Time between two looks at how long a process that was told to end has waited for a CPU. */
+const WATCH_MS = 5;
 /** Lines of a process that a failure shows. */
 const LAST_LINES = 30;
 /** Time between two looks at a process that is to end. */
@@ -189,9 +196,15 @@ export class Background implements Subject {
   }
 
   /** Asks for the end and waits for it. */
-  async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<End> {
+  async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<Stop> {
+    const before = waitedForCpuMs(this.pid);
+    let latest = before;
+    const timer = setInterval(() => {
+      latest = Math.max(latest, waitedForCpuMs(this.pid));
+    }, WATCH_MS);
     this.child.kill(signal);
-    return await this.wait();
+    const end = await this.wait().finally(() => clearInterval(timer));
+    return { ...end, ownMilliseconds: Math.max(0, end.milliseconds - (latest - before)) };
   }
 
   /**

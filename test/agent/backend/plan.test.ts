@@ -12,6 +12,7 @@ import {
   type WantedEntry,
 } from '../../../src/agent/backend/reconcile/plan.ts';
 import { runSeed } from '../../support/random.ts';
+import { rounds } from '../../support/rounds.ts';
 
 const TABLES: readonly Table[] = ['route', 'neighbour', 'forwarding'];
 const LAST_STEP = { route: 4, neighbour: 3, forwarding: 1 } as const;
@@ -130,7 +131,7 @@ describe('a plan', () => {
         kernel.run(makePlan(wants, entries), order);
         assert.equal(describeKernel(kernel), outcome(wants, entries));
       }),
-      { seed, numRuns: 20_000 },
+      { seed, numRuns: rounds(20_000) },
     );
   });
 
@@ -144,7 +145,7 @@ describe('a plan', () => {
         assert.deepEqual(entriesOf(second), []);
         assert.deepEqual([...second.refused.keys()].sort(), [...first.refused.keys()].sort());
       }),
-      { seed, numRuns: 5_000 },
+      { seed, numRuns: rounds(5_000) },
     );
   });
 
@@ -158,7 +159,7 @@ describe('a plan', () => {
           assert.ok(kernel.entries().some((left) => left === entry || left.value === entry.value));
         }
       }),
-      { seed, numRuns: 5_000 },
+      { seed, numRuns: rounds(5_000) },
     );
   });
 
