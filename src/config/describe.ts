@@ -38,5 +38,5 @@ function fallbackText({ shown, fallback }: OptionRow<unknown>): string | null {
 
 /** `https://user:password@host` → `https://host`: addresses of servers may carry a password. */
 function withoutUser(text: string): string {
-  return text.replace(/^([a-z][a-z0-9+.-]*:\/\/)[^/]*@/i, '$1');
+  return text.replace(/^([a-z][a-z0-9+.-]*:\/\/)?.*@/i, '$1');
 }

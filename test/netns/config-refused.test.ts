@@ -33,8 +33,12 @@ describe('a network config that cannot be used', () => {
     await waitForPing(weft.space.pod.namespace, other.space.pod.address);
     const before = links(weft);
     for (const [backend, rest, reason] of [
-      [{ Type: 'udp', Port: 70_000 }, {}, /SIGHUP: Backend udp .*Port.*force stays; SIGHUP again/],
-      [{ Type: 'vxlan', VNI: 'one' }, {}, /SIGHUP: Backend .*VNI.*force stays/],
+      [
+        { Type: 'udp', Port: 70_000 },
+        {},
+        /SIGHUP: .*Backend\.Port: 70000 .*force stays; SIGHUP again/,
+      ],
+      [{ Type: 'vxlan', VNI: 'one' }, {}, /SIGHUP: .*Backend\.VNI: "one" .*force stays/],
       [{ Type: 'vxlan', MTU: 60 }, {}, /SIGHUP: no room for packets: MTU 60 .*force stays/],
       [{ Type: 'vxlan' }, IPV6, /SIGHUP: .*'vxlan', weft carries IPv4 alone.*force stays/],
       [undefined, { ...IPV6, EnableIPv4: false }, /SIGHUP: .*IPv6 alone.*force stays/],

@@ -3,8 +3,9 @@ import { LIMITS, tooLong } from '../../untrusted/json.ts';
 import { entryOf, keyText } from '../entry.ts';
 import type { LeaseChange, LeaseEntry } from '../source.ts';
 import { EtcdError, type EtcdTrouble, explain } from './errors.ts';
-import type { EtcdEndpoint, EtcdSecrets, EtcdSettings } from './options.ts';
+import type { EtcdEndpoint, EtcdSettings } from './options.ts';
 import { readEtcdSecrets } from './options.ts';
+import type { EtcdSecrets } from './secrets.ts';
 
 /**
  * One line to one etcd member, the only door to the etcd3 package. Of etcd3 we take the generated

@@ -1,9 +1,9 @@
-import { X509Certificate } from 'node:crypto';
-import { readFileSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { posix } from 'node:path';
-import { createSecureContext, rootCertificates } from 'node:tls';
 import { LIMITS } from '../../untrusted/json.ts';
+import { shown } from '../../untrusted/shown.ts';
 import { SourceOptionsError } from '../source.ts';
+import { type EtcdSecrets, readSecrets } from './secrets.ts';
 
 /** How to reach etcd; names as flannel's flags have them. */
 export interface EtcdOptions {
@@ -16,7 +16,7 @@ export interface EtcdOptions {
   readonly keyFile?: string | undefined;
   readonly username?: string | undefined;
   readonly password?: string | undefined;
-  /** A file that holds the password; its last line end is not part of it. */
+  /** A file whose first line is the password. */
   readonly passwordFile?: string | undefined;
   readonly timing?: Partial<EtcdTiming> | undefined;
   /** Keys of leases that are read at most; for tests. */
@@ -66,23 +66,14 @@ export interface EtcdSettings {
   readonly warnings: readonly string[];
 }
 
-/** What a new line needs from files; read for each line, so that renewed certificates are used. */
-export interface EtcdSecrets {
-  readonly credentials?: {
-    readonly rootCertificate: Buffer;
-    readonly privateKey?: Buffer;
-    readonly certChain?: Buffer;
-  };
-  readonly password?: string;
-}
-
 /** @throws SourceOptionsError with every fault found, none of which holds a secret. */
 export function checkEtcdOptions(options: EtcdOptions): EtcdSettings {
   const faults: string[] = [];
   const secure = usesTls(options);
   const endpoints = checkEndpoints(options.endpoints, secure, faults);
   faults.push(...contradictions(options));
-  if (faults.length === 0) faults.push(...fileFaults(options, secure));
+  const files = readSecrets(options, secure);
+  faults.push(...files.faults);
   if (faults.length > 0) throw new SourceOptionsError(faults);
   const folder = posix.join(options.prefix, 'subnets');
   return {
@@ -94,19 +85,18 @@ export function checkEtcdOptions(options: EtcdOptions): EtcdSettings {
     mostLeases: options.mostLeases ?? LIMITS.leases,
     options,
     name: `etcd ${endpoints.map(({ url }) => url).join(',')} ${posix.dirname(folder)}`,
-    warnings: [options.keyFile, options.passwordFile].flatMap(openToOthers),
+    warnings: [...files.warnings, ...[options.keyFile, options.passwordFile].flatMap(openToOthers)],
   };
 }
 
-/** @throws Error that names the file, if one cannot be read or used any more. */
+/**
+ * Read for each line, so that renewed certificates are used.
+ * @throws Error that names the files, if one cannot be read or used any more.
+ */
 export function readEtcdSecrets({ options, secure }: EtcdSettings): EtcdSecrets {
-  const { passwordFile } = options;
-  const password = passwordFile === undefined ? options.password : readPassword(passwordFile);
-  const credentials = secure ? readCredentials(options) : undefined;
-  return {
-    ...(credentials !== undefined && { credentials }),
-    ...(password !== undefined && { password }),
-  };
+  const { secrets, faults } = readSecrets(options, secure);
+  if (faults.length > 0) throw new Error(faults.join('; '));
+  return secrets;
 }
 
 function usesTls({ endpoints, caFile, certFile, keyFile }: EtcdOptions): boolean {
@@ -126,8 +116,11 @@ function checkEndpoints(
   for (const text of given) {
     const [, scheme, target] = ENDPOINT.exec(text.trim()) ?? [];
     if (target === undefined) {
-      const shown = text.replace(/\/\/.*@/, '//…@');
-      faults.push(`--etcd-endpoints ${shown}: must be http://HOST:PORT or https://HOST:PORT`);
+      faults.push(
+        `--etcd-endpoints ${withoutUser(text)}: must be http://HOST:PORT or https://HOST:PORT`,
+      );
+    } else if (!isPort(target.slice(target.lastIndexOf(':') + 1))) {
+      faults.push(`--etcd-endpoints ${text}: the port must be from 1 to 65535`);
     } else if (secure && scheme?.toLowerCase() === 'http') {
       // Never silently plain: whoever asks for TLS anywhere gets it everywhere or nothing at all.
       faults.push(`--etcd-endpoints ${text} is not encrypted but TLS is asked for: use https://`);
@@ -136,6 +129,16 @@ function checkEndpoints(
     }
   }
   return endpoints;
+}
+
+/** What comes before the last @ may be a password, with a scheme before it or without. */
+function withoutUser(text: string): string {
+  return shown(text.replace(/^([a-z][a-z0-9+.-]*:\/\/)?.*@/i, '$1…@'), 200);
+}
+
+function isPort(text: string): boolean {
+  const port = Number(text);
+  return port >= 1 && port <= 65_535;
 }
 
 function contradictions(options: EtcdOptions): string[] {
@@ -154,82 +157,6 @@ function contradictions(options: EtcdOptions): string[] {
   if (username === undefined && passwords > 0)
     faults.push('an etcd password needs --etcd-username');
   return faults;
-}
-
-function fileFaults(options: EtcdOptions, secure: boolean): string[] {
-  const reads = [
-    () => options.passwordFile !== undefined && readPassword(options.passwordFile),
-    () => secure && readCredentials(options),
-  ];
-  const faults: string[] = [];
-  for (const read of reads) {
-    try {
-      read();
-    } catch (error) {
-      faults.push((error as Error).message);
-    }
-  }
-  return faults;
-}
-
-function readPassword(path: string): string {
-  return readNamed('--etcd-password-file', path)
-    .toString()
-    .replace(/\r?\n$/, '');
-}
-
-function readCredentials({ caFile, certFile, keyFile }: EtcdOptions) {
-  const rootCertificate =
-    caFile === undefined ? systemRoots() : readCertificate('--etcd-cafile', caFile);
-  if (certFile === undefined || keyFile === undefined) return { rootCertificate };
-  const certChain = readCertificate('--etcd-certfile', certFile);
-  const privateKey = readNamed('--etcd-keyfile', keyFile);
-  try {
-    createSecureContext({ cert: certChain, key: privateKey });
-  } catch (error) {
-    const why = (error as Error).message;
-    throw new Error(`--etcd-keyfile ${keyFile} is no key for --etcd-certfile ${certFile}: ${why}`);
-  }
-  return { rootCertificate, certChain, privateKey };
-}
-
-function readCertificate(option: string, path: string): Buffer {
-  const pem = readNamed(option, path);
-  try {
-    new X509Certificate(pem);
-  } catch {
-    throw new Error(`${option} ${path} holds no certificate in PEM form`);
-  }
-  return pem;
-}
-
-function readNamed(option: string, path: string): Buffer {
-  try {
-    return readFileSync(path);
-  } catch (error) {
-    throw new Error(`${option} ${path} cannot be read: ${(error as NodeJS.ErrnoException).code}`);
-  }
-}
-
-/** Where distributions keep the roots they trust (Go's crypto/x509, `root_linux.go`). */
-const SYSTEM_ROOTS = [
-  '/etc/ssl/certs/ca-certificates.crt',
-  '/etc/pki/tls/certs/ca-bundle.crt',
-  '/etc/ssl/ca-bundle.pem',
-  '/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem',
-  '/etc/ssl/cert.pem',
-];
-
-function systemRoots(): Buffer {
-  const paths = [process.env.SSL_CERT_FILE ?? [], SYSTEM_ROOTS].flat();
-  for (const path of paths) {
-    try {
-      return readFileSync(path);
-    } catch {
-      // Not this distribution's place.
-    }
-  }
-  return Buffer.from(rootCertificates.join('\n'));
 }
 
 function openToOthers(path: string | undefined): string[] {

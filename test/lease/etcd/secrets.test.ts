@@ -238,8 +238,16 @@ describe('options for etcd', () => {
       () => ({ endpoints: ['http://a:1', 'https://b:1'] }),
       /http:\/\/a:1 is not enc/,
     ],
-    ['no CA file', () => ({ caFile: at('none') }), /--etcd-cafile .*none cannot be read: ENOENT/],
-    ['a CA that is none', () => ({ caFile: at('ca.key') }), /--etcd-cafile .* no certificate/],
+    [
+      'no CA file',
+      () => ({ caFile: at('none') }),
+      /--etcd-cafile .*none cannot be read: there is none \(ENOENT\)/,
+    ],
+    [
+      'a CA that is none',
+      () => ({ caFile: at('ca.key') }),
+      /--etcd-cafile .* no certificate but a private key/,
+    ],
     ['a certificate alone', () => ({ certFile: at('client.crt') }), /go together/],
     ['a key alone', () => ({ keyFile: at('client.key') }), /go together/],
     [
@@ -260,10 +268,11 @@ describe('options for etcd', () => {
       () => ({
         endpoints: ['x', 'http://a:1'],
         caFile: at('none'),
-        keyFile: 'k',
+        keyFile: at('none'),
         password: PASSWORD,
       }),
       ...[/x: must be/, /http:\/\/a:1 is not encrypted/, /go together/, /--etcd-username/],
+      ...[/--etcd-cafile .*ENOENT/, /--etcd-keyfile .*ENOENT/],
     ],
   ];
   for (const [what, options, ...expected] of faulty) {
