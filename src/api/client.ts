@@ -1,4 +1,5 @@
 import { get, type IncomingMessage } from 'node:http';
+import { LIMITS, parseJson } from '../untrusted/json.ts';
 import { type Answer, ROUTES, type RouteName } from './routes.ts';
 import { ErrorAnswer } from './schema.ts';
 
@@ -17,8 +18,7 @@ export class ApiError extends Error {
 }
 
 const DEADLINE_MS = 10_000;
-/** A row a peer is some 400 bytes, and a network holds 65,536. */
-const MOST_BYTES = 64 * 1024 * 1024;
+const { bytes: MOST_BYTES } = LIMITS.apiAnswer;
 
 /**
  * Asks the weft that serves a unix socket.
@@ -53,11 +53,10 @@ export function withParameters(
 
 /** @throws ApiError */
 export function parse(body: string, socketPath: string): unknown {
-  try {
-    return JSON.parse(body);
-  } catch {
-    throw new ApiError('broken', `${socketPath} answers no JSON`, 'is it the socket of a weft?');
-  }
+  const parsed = parseJson(body, LIMITS.apiAnswer);
+  if (parsed.ok) return parsed.value;
+  const message = `${socketPath} answers no JSON that can be read: ${parsed.reason}`;
+  throw new ApiError('broken', message, 'is it the socket of a weft?');
 }
 
 /** What weft said in place of an answer. */

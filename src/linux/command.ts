@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import { shown } from '../untrusted/shown.ts';
 
 /** A program that did not do what it was asked; `stderr` is the program's own reason. */
 export class CommandError extends Error {
@@ -65,10 +66,39 @@ function reasonOf(
   return stderr.trim().replaceAll('\n', '; ') || error.message;
 }
 
-/** Runs `ip -json` and parses its answer, which is empty where nothing matched. */
+/** Runs `ip -json`; see `jsonRows`. @throws CommandError */
 export async function ipJson<Row>(run: Run, args: readonly string[]): Promise<Row[]> {
-  const text = await run(['ip', '-json', ...args]);
-  return text.trim() === '' ? [] : (JSON.parse(text) as Row[]);
+  const argv = ['ip', '-json', ...args];
+  return jsonRows<Row>(argv, await run(argv));
+}
+
+/**
+ * What a program of iproute2 answered as JSON, which is empty where nothing matched. It writes the
+ * alias of a device as somebody else set it, control characters raw, which JSON does not know: they
+ * are escaped here, or one alias would hide every device.
+ * @throws CommandError where it is no list all the same
+ */
+export function jsonRows<Row>(argv: readonly string[], text: string): Row[] {
+  if (text.trim() === '') return [];
+  const rows = readList(text) ?? readList(text.replace(RAW_CONTROLS, escapeControl));
+  if (rows !== undefined) return rows as Row[];
+  throw new CommandError(argv, `its answer is no list in JSON: ${shown(text)}`);
+}
+
+function readList(text: string): unknown[] | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return Array.isArray(value) ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** But line feeds, which iproute2 writes between values and escapes in them. */
+const RAW_CONTROLS = /[\u0000-\u0009\u000b-\u001f]/g;
+
+function escapeControl(character: string): string {
+  return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
 }
 
 /** Whether a failure says that the device it names is not there. */

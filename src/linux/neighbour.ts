@@ -1,4 +1,4 @@
-import { ipJson, type Run } from './command.ts';
+import { ipJson, jsonRows, type Run } from './command.ts';
 
 /** One IPv4 neighbour of a device: who answers to an address, without ARP if permanent. */
 export interface Neighbour {
@@ -47,9 +47,8 @@ interface ForwardingRow {
 
 /** The device's own forwarding entries; the device must exist. */
 export async function listForwarding(run: Run, device: string): Promise<ForwardingEntry[]> {
-  const text = await run(['bridge', '-json', 'fdb', 'show', 'dev', device]);
-  const rows = text.trim() === '' ? [] : (JSON.parse(text) as ForwardingRow[]);
-  return rows
+  const argv = ['bridge', '-json', 'fdb', 'show', 'dev', device];
+  return jsonRows<ForwardingRow>(argv, await run(argv))
     .filter((row) => row.flags?.includes('self'))
     .map((row) => ({
       macAddress: row.mac,

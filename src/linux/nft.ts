@@ -4,6 +4,8 @@
  * Node gives a child as its stdin.
  */
 import { assert } from '../assert.ts';
+import { LIMITS, parseJson } from '../untrusted/json.ts';
+import { shown } from '../untrusted/shown.ts';
 import { CommandError, type Run } from './command.ts';
 
 /** One entry: `{ table: ... }`, `{ add: { rule: ... } }`, ... */
@@ -102,12 +104,10 @@ function explain({ stderr }: CommandError): NftError {
 }
 
 function parseListing(text: string): readonly NftEntry[] {
-  let entries: unknown;
-  try {
-    entries = (JSON.parse(text) as { nftables?: unknown } | null)?.nftables;
-  } catch {}
+  const parsed = parseJson(text, LIMITS.program);
+  const entries = parsed.ok ? (parsed.value as { nftables?: unknown } | null)?.nftables : undefined;
   if (!Array.isArray(entries)) {
-    throw new NftError('failed', `nft does not answer in JSON: ${text.slice(0, 80)}`);
+    throw new NftError('failed', `nft does not answer in JSON: ${shown(text)}`);
   }
   return (entries as NftEntry[]).filter((entry) => !('metainfo' in entry));
 }

@@ -1,7 +1,7 @@
 /** The host through `ip`: every call may be repeated, and says what the kernel said. */
 import assert from 'node:assert/strict';
 import test, { afterEach, beforeEach, describe } from 'node:test';
-import { CommandError, commandRunner } from '../../src/linux/command.ts';
+import { CommandError, commandRunner, jsonRows } from '../../src/linux/command.ts';
 import * as link from '../../src/linux/link.ts';
 import * as route from '../../src/linux/route.ts';
 import { readSysctl, writeSysctl } from '../../src/linux/sysctl.ts';
@@ -93,6 +93,24 @@ describe('links and routes', () => {
     }
     const found = await route.lookUpRoute(space.run, '127.0.0.1');
     assert.equal(found?.device, 'lo');
+  });
+
+  test('an alias of any bytes hides no device', async () => {
+    const aliases = ['\u001b[31mEVIL', 'a"b\\c', '\u0001\u0002\t\u007f', '\u202e\u2028', "it's"];
+    for (const [at, alias] of aliases.entries()) {
+      space.ip(`link add name odd${at} type bridge\n`);
+      await space.run(['ip', 'link', 'set', 'dev', `odd${at}`, 'alias', alias]);
+    }
+    const names = (await link.listLinks(space.run)).map(({ name }) => name);
+    for (const at of aliases.keys()) assert.ok(names.includes(`odd${at}`), names.join());
+    assert.equal((await link.findLink(space.run, 'odd0'))?.name, 'odd0');
+  });
+
+  test('an answer that is no list is a failure of its program', () => {
+    for (const text of ['{', '{}', 'null', '[{"a":]', '\u0001']) {
+      assert.throws(() => jsonRows(['ip', '-json'], text), CommandError);
+    }
+    assert.deepEqual(jsonRows(['ip'], ' \n'), []);
   });
 
   test('routes are described as one would type them', async () => {
