@@ -4,12 +4,12 @@
  */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { checkEtcdOptions, type EtcdOptions } from '../../../src/lease/etcd/options.ts';
 import { SourceOptionsError } from '../../../src/lease/source.ts';
+import { makeFolder } from '../../support/maker.ts';
 
 let folder: string;
 const at = (name: string) => join(folder, name);
@@ -86,7 +86,7 @@ function makeForms(): void {
 }
 
 before(() => {
-  folder = mkdtempSync(join(tmpdir(), 'weft-named-'));
+  folder = makeFolder('named');
   const ca = 'basicConstraints=critical,CA:TRUE';
   make('ca', undefined, ca);
   make('middle', 'ca', ca);
