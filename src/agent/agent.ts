@@ -7,9 +7,9 @@ import type { WatcherCounts } from '../lease/watcher.ts';
 import { CommandError, commandRunner } from '../linux/command.ts';
 import { lookUpRoute, type Route } from '../linux/route.ts';
 import type { Logger } from '../log.ts';
-import { formatPrefix4 } from '../wire/address.ts';
+import { formatPrefix4, type Prefix4 } from '../wire/address.ts';
 import type { BackendMaker, BackendStatus } from './backend/backend.ts';
-import { checkNetwork } from './backend/check.ts';
+import { checkNetwork, requireNetwork } from './backend/check.ts';
 import { clearFormerNetwork } from './backend/former.ts';
 import { live, settledWithin } from './ending.ts';
 import { Fault } from './fault.ts';
@@ -23,6 +23,7 @@ import { NO_COUNTS, NO_STATUS, type Peers } from './peers.ts';
 import { Readiness } from './readiness.ts';
 import { createForDataplane, LeaseOnly, Udp } from './udp/backend.ts';
 import { Forwarder } from './udp/forwarder.ts';
+import { lifelines, requireApart } from './underlay/apart.ts';
 import { UplinkChoice } from './underlay/remembered.ts';
 import type { Uplink } from './uplink.ts';
 
@@ -106,7 +107,8 @@ export class Agent implements Observed {
       void choice.note(moved);
       this.member?.move(moved);
     };
-    this.watch = watchUplink({ run, wishes: config, uplink, readiness, log, changed });
+    const looked = () => this.member?.lookAround();
+    this.watch = watchUplink({ run, wishes: config, uplink, readiness, log, changed, looked });
     readiness.clear('start');
   }
 
@@ -158,6 +160,7 @@ export class Agent implements Observed {
     const former = await readSubnetFile(config.subnetFile);
     if (this.first && former !== undefined) await this.clearFormer(former, network, uplink);
     const previous = former?.subnet;
+    await this.requireApart(network, uplink, previous);
     const fail = (error: Error) => this.fail(error);
     const { first } = this;
     const rest = { config, source, registry, makers, run, readiness, log, fail, first };
@@ -187,6 +190,16 @@ export class Agent implements Observed {
     }
   }
 
+  /** Before anything is set up for it: a Network must not take the way to the lease store. */
+  private async requireApart(config: NetworkConfig, uplink: Uplink, subnet?: Prefix4) {
+    const { run, config: options } = this;
+    const network = requireNetwork(config);
+    const takesNetwork = config.backend.type === 'udp';
+    const known = subnet ?? { network: network.network, length: 32 };
+    const overlay = { network, subnet: known, tunnel: options.device, takesNetwork };
+    await requireApart(run, overlay, uplink, lifelines(options));
+  }
+
   /** Only pumps of our own take their MTU from the option. */
   private warnOfMtu({ backend: { type } }: NetworkConfig): void {
     const { mtu } = this.config;
@@ -200,7 +213,7 @@ export class Agent implements Observed {
     const reading = await source.config!();
     const member = this.member!;
     if (ending.signal.aborted) return;
-    const refusal = this.refuse(reading);
+    const refusal = await this.refuse(reading);
     if (refusal !== '' || reading.kind !== 'config') {
       const cure = reading.kind === 'unreachable' ? 'once it answers' : 'once that is corrected';
       log.error(`SIGHUP: ${refusal}; the network config in force stays; SIGHUP again ${cure}`);
@@ -215,10 +228,11 @@ export class Agent implements Observed {
   }
 
   /** What is wrong with a config, as far as a look can tell, or the empty string. */
-  private refuse(reading: NetworkReading): string {
+  private async refuse(reading: NetworkReading): Promise<string> {
     if (reading.kind !== 'config') return explain(reading);
     try {
       checkNetwork(reading.config, this.watch!.uplink, this.makers);
+      await this.requireApart(reading.config, this.watch!.uplink);
       return '';
     } catch (error) {
       return (error as Error).message;

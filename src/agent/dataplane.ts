@@ -17,6 +17,9 @@ import { NO_COUNTS, NO_STATUS, type Peers, tellReady, watchPeers } from './peers
 import { Readiness } from './readiness.ts';
 import type { TunnelDevice } from './udp/device.ts';
 import { Forwarder } from './udp/forwarder.ts';
+import { lifelines, requireApart } from './underlay/apart.ts';
+import type { Overlay } from './underlay/ground.ts';
+import { GroundWatch } from './underlay/ground-watch.ts';
 import { UplinkChoice } from './underlay/remembered.ts';
 import type { Uplink } from './uplink.ts';
 
@@ -41,6 +44,7 @@ export class Dataplane {
   private watch: UplinkWatch | undefined;
   private settler: Settler | undefined;
   private guard: LeaseGuard | undefined;
+  private ground: GroundWatch | undefined;
 
   constructor(config: Config, log: Logger) {
     this.config = config;
@@ -75,10 +79,14 @@ export class Dataplane {
     const choice = this.createChoice();
     const uplink = await choice.choose(this.run);
     const mtu = settings.chooseMtu(config.mtu, node.mtu, uplink, log);
+    const overlay = { ...node, tunnel: config.device, takesNetwork: true };
+    await requireApart(this.run, overlay, uplink, lifelines(config));
     signal.throwIfAborted();
     this.device = { name: config.device, mtu, subnet: node.subnet, network: node.network };
     await this.forwarder.start({ device: this.device, uplink, port: config.port }, signal);
     this.uplink = uplink;
+    this.ground = this.createGround(overlay);
+    await this.ground.look();
     this.startWatch(uplink, choice, signal);
     this.sinceSeconds = Date.now() / 1000;
     this.readiness.set('leases', `no list of leases yet from ${this.source.name}`);
@@ -90,6 +98,7 @@ export class Dataplane {
       log,
       changed: (peers, changes) => this.forwarder.changePeers(peers, changes),
       standing: (standing) => guard.hear(standing),
+      refused: (peers) => this.ground?.heed(peers),
     });
     this.readiness.clear('start');
   }
@@ -106,7 +115,15 @@ export class Dataplane {
   }
 
   private rules({ network, subnet }: TunnelDevice, { publicAddress }: Uplink): AdmissionRules {
-    return { network, own: { subnet, publicAddress }, reachable: reachableByUdp };
+    const own = { subnet, publicAddress };
+    return { network, own, reachable: reachableByUdp, ground: this.ground?.ground };
+  }
+
+  private createGround(overlay: Overlay): GroundWatch {
+    const { run, readiness, log } = this;
+    const uplink = () => this.uplink!;
+    const changed = () => this.peers?.configure(this.rules(this.device!, uplink()));
+    return new GroundWatch({ run, readiness, log, overlay, uplink, changed });
   }
 
   /** The agent beside us, whose options may be others, keeps a file of its own. */
@@ -134,7 +151,8 @@ export class Dataplane {
       this.uplink = moved;
       if (moved.mtu !== was.mtu) this.forwarder.noteUnderlayMtu(moved.mtu);
     };
-    this.watch = watchUplink({ run, wishes: config, uplink, readiness, log, changed });
+    const looked = () => void this.ground?.look();
+    this.watch = watchUplink({ run, wishes: config, uplink, readiness, log, changed, looked });
   }
 
   /** The sockets' address is another, or the device went: the pumps start anew, leases stay. */
@@ -156,7 +174,7 @@ export class Dataplane {
     this.readiness.set('start', 'stopping');
     this.ending.abort(new Error('stopping'));
     this.guard?.stop();
-    const watches = Promise.all([this.peers?.stop(), this.watch?.stop()]);
+    const watches = Promise.all([this.peers?.stop(), this.watch?.stop(), this.ground?.stop()]);
     const watching = settledWithin(STOP_STEP_MS, watches, this.log);
     // A rebinding under way stops and starts the forwarder too.
     const bound = await settledWithin(REBIND_STOP_MS, this.settler?.stop(), this.log);

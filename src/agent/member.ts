@@ -15,6 +15,8 @@ import { Settler } from './node/settler.ts';
 import { formatSubnetFile, writeSubnetFile } from './node/subnet-writer.ts';
 import { type Peers, tellReady, watchPeers } from './peers.ts';
 import type { Readiness } from './readiness.ts';
+import { addressesOf, lifelines } from './underlay/apart.ts';
+import { GroundWatch } from './underlay/ground-watch.ts';
 import type { Uplink } from './uplink.ts';
 
 export interface MemberOptions {
@@ -62,9 +64,11 @@ export class Member {
   private readonly settler: Settler;
   private readonly blackhole: Blackhole;
   private uplink: Uplink;
+  private ground: GroundWatch | undefined;
   private wanted: Lease | undefined;
   /** The lease that everything on the host is set for. */
   private settled: Lease | undefined;
+  private judgeAnew: () => void = () => {};
   private moved = false;
   private open = false;
   private patient: boolean;
@@ -132,6 +136,11 @@ export class Member {
     this.settler.wake();
   }
 
+  /** Links, addresses or routes of this host may be others. */
+  lookAround(): void {
+    void this.ground?.look();
+  }
+
   /** Packets flow on where the kernel carries them; the lease stays in the store. */
   stop(): Promise<void> {
     this.ended ??= this.end();
@@ -155,7 +164,7 @@ export class Member {
     this.ending.abort(new Error('stopping'));
     await Promise.all([this.keeper?.stop(), this.settler.stop()]);
     // Only now: what settled until here may have begun to follow the leases.
-    await Promise.all([this.peers?.stop(), this.blackhole.stop()]);
+    await Promise.all([this.peers?.stop(), this.blackhole.stop(), this.ground?.stop()]);
     await Promise.all([this.backend?.close(), this.firewall?.stop()]);
   }
 
@@ -222,7 +231,8 @@ export class Member {
     await this.setFirewall(lease.subnet, backend);
     await this.writeFile(lease.subnet, backend.mtu);
     if (this.ending.signal.aborted) return;
-    this.followPeers(lease.subnet, backend);
+    await this.followPeers(lease.subnet, backend);
+    if (this.ending.signal.aborted) return;
     this.patient = true;
     this.settled = lease;
     this.clearLease();
@@ -274,22 +284,45 @@ export class Member {
     }
   }
 
-  private followPeers(subnet: Prefix4, backend: Backend): void {
+  private async followPeers(subnet: Prefix4, backend: Backend): Promise<void> {
     const { source, log, readiness } = this.options;
-    const own = { subnet, publicAddress: this.uplink.publicAddress };
-    const reachable = (type: string) => backend.reachable(type);
-    // Who publishes BackendData is who reads that of others.
-    const keepsBackendData = backend.attributes.backendData !== undefined;
-    const rules = { network: this.range, own, reachable, keepsBackendData };
-    this.peers?.configure(rules);
+    const ground = await this.groundFor(subnet, backend);
+    if (this.ending.signal.aborted) return;
+    const rules = () => {
+      const own = { subnet, publicAddress: this.uplink.publicAddress };
+      const reachable = (type: string) => backend.reachable(type);
+      // Who publishes BackendData is who reads that of others.
+      const keepsBackendData = backend.attributes.backendData !== undefined;
+      return { network: this.range, own, reachable, keepsBackendData, ground: ground.ground };
+    };
+    this.judgeAnew = () => this.peers?.configure(rules());
+    this.judgeAnew();
     this.peers ??= watchPeers({
-      ...{ source, rules, log },
+      ...{ source, log, rules: rules() },
       changed: (peers, changes) => {
         if (backend.changePeers !== undefined) backend.changePeers(peers, changes);
         else backend.setPeers(peers.leases());
         tellReady(readiness, log, peers.counts());
       },
+      refused: (peers) => this.ground?.heed(peers),
     });
+  }
+
+  /** Looked at before the first lease is judged: a bad one must not be a peer for a moment. */
+  private async groundFor(subnet: Prefix4, backend: Backend): Promise<GroundWatch> {
+    const { run, log, readiness, config } = this.options;
+    const now = this.ground?.overlay.subnet;
+    if (now === undefined || formatPrefix4(now) !== formatPrefix4(subnet)) {
+      await this.ground?.stop();
+      const takesNetwork = backend.type === 'udp';
+      const kept = [...(await addressesOf(lifelines(config))).keys()];
+      const overlay = { network: this.range, subnet, tunnel: config.device, takesNetwork, kept };
+      const changed = () => this.judgeAnew();
+      const uplink = () => this.uplink;
+      this.ground = new GroundWatch({ run, log, readiness, overlay, uplink, changed });
+    }
+    await this.ground!.look();
+    return this.ground!;
   }
 
   /** At the start the operator is there and is told; later the host may heal, and nobody is. */

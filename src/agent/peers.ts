@@ -1,4 +1,4 @@
-import { type AdmissionRules, noRefusals } from '../lease/admission.ts';
+import { type AdmissionRules, noRefusals, type RefusalReason } from '../lease/admission.ts';
 import type { Lease } from '../lease/lease.ts';
 import type { LeaseSource, SourceStatus, StopWatching } from '../lease/source.ts';
 import {
@@ -34,6 +34,8 @@ export interface PeersOptions {
   readonly changed: (peers: Peers, changes: readonly PeerRow[]) => void;
   /** Whose the own subnet is: told with the first list, and whenever it is another's since. */
   readonly standing?: (standing: OwnStanding) => void;
+  /** What is refused is something else than before; at most once a second. */
+  readonly refused?: (peers: Peers) => void;
 }
 
 /** The nodes that can be reached now, as the lease source tells them. */
@@ -42,8 +44,8 @@ export interface Peers {
   configure(rules: AdmissionRules): void;
   leases(): Lease[];
   rows(): PeerRow[];
-  /** What is refused now, at most `limit` of it. */
-  refusals(limit: number): Refusal[];
+  /** What is refused now, at most `limit` of it; of some reasons only, where they are asked for. */
+  refusals(limit: number, counts?: (reason: RefusalReason) => boolean): Refusal[];
   counts(): WatcherCounts;
   status(): SourceStatus;
   stop(): Promise<void>;
@@ -129,8 +131,8 @@ class Follower implements Peers {
     return this.watcher.rows();
   }
 
-  refusals(limit: number): Refusal[] {
-    return this.watcher.refusals(limit);
+  refusals(limit: number, counts?: (reason: RefusalReason) => boolean): Refusal[] {
+    return this.watcher.refusals(limit, counts);
   }
 
   counts(): WatcherCounts {
@@ -187,9 +189,8 @@ class Follower implements Peers {
       if (told === this.told) return;
       this.told = told;
       // Looked for only now: it goes through all leases where few are refused.
-      const refusals = this.watcher
-        .refusals(REFUSALS_TOLD)
-        .filter((refusal) => refusal.reason !== 'other_backend');
+      const refusals = this.refusals(REFUSALS_TOLD, (reason) => reason !== 'other_backend');
+      this.options.refused?.(this);
       if (refusals.length > 0) this.options.log.warn({ refused, refusals }, 'leases refused');
     }, REPORT_PAUSE_MS);
   }

@@ -1,7 +1,7 @@
 import { LIMITS, type Parsed } from '../untrusted/json.ts';
-import type { Prefix4 } from '../wire/address.ts';
+import { formatAddress4, type Prefix4 } from '../wire/address.ts';
 import type { AdmissionRules, RefusalReason } from './admission.ts';
-import { isRefusal, judge, noRefusals } from './admission.ts';
+import { isRefusal, judge, noRefusals, whyBad } from './admission.ts';
 import type { Attributes, Lease, Subnets } from './lease.ts';
 import { parseLeaseValue, parseSubnetKey, sameLease } from './lease.ts';
 import type { LeaseChange, LeaseEntry } from './source.ts';
@@ -165,19 +165,29 @@ export class LeaseWatcher {
     return { kind: 'foreign', publicAddress: newest.lease!.publicAddress };
   }
 
-  /** What is refused now, at most `limit` of it. */
-  refusals(limit: number): Refusal[] {
+  /**
+   * What is refused now, at most `limit` of it.
+   * @param counts which reasons are asked for; all of them where it is left out
+   */
+  refusals(limit: number, counts: (reason: RefusalReason) => boolean = () => true): Refusal[] {
     const found: Refusal[] = [];
-    for (const [key, detail] of this.#badKeys) {
+    for (const [key, detail] of counts('bad_key') ? this.#badKeys : []) {
       if (found.length >= limit) return found;
       found.push({ key, reason: 'bad_key', detail });
     }
-    for (const { key, fault, verdict } of this.#entries.values()) {
+    for (const { key, fault, verdict, lease } of this.#entries.values()) {
       if (found.length >= limit) return found;
-      if (fault !== '') found.push({ key, reason: 'bad_value', detail: fault });
-      else if (isRefusal(verdict)) found.push({ key, reason: verdict, detail: detailOf(verdict) });
+      const reason = fault !== '' ? 'bad_value' : verdict;
+      if (!isRefusal(reason) || !counts(reason)) continue;
+      found.push({ key, reason, detail: fault || this.#explain(lease, reason) });
     }
     return found;
+  }
+
+  #explain(lease: Lease | null, reason: RefusalReason): string {
+    if (reason === 'bad_value') return 'weft cannot handle it (please report it)';
+    if (lease === null || reason !== 'bad_public_address') return '';
+    return `PublicIP ${formatAddress4(lease.publicAddress)} ${whyBad(lease, this.#rules)}`;
   }
 
   counts(): WatcherCounts {
@@ -290,10 +300,6 @@ export class LeaseWatcher {
 
 function claimId({ network, length }: Prefix4): number {
   return network * LENGTHS + length;
-}
-
-function detailOf(reason: RefusalReason): string {
-  return reason === 'bad_value' ? 'weft cannot handle it (please report it)' : '';
 }
 
 function newer(one: Entry, other: Entry): boolean {

@@ -1,3 +1,4 @@
+import { contains, type Prefix4, parsePrefix4 } from '../wire/address.ts';
 import { CommandError, ipJson, isNoDevice, type Run } from './command.ts';
 
 /** One IPv4 route of the main table, in the words of `ip route`. */
@@ -128,6 +129,32 @@ export function describeRoute(route: Route): string {
     ...(route.device === undefined ? [] : ['dev', route.device]),
     ...(route.metric === 0 ? [] : ['metric', `${route.metric}`]),
   ].join(' ');
+}
+
+/** `10.244.1.7`, `10.244.1.0/24` or `default`, as ip shows destinations. */
+export function parseDestination(text: string): Prefix4 | undefined {
+  if (text === 'default') return { network: 0, length: 0 };
+  return parsePrefix4(text.includes('/') ? text : `${text}/32`);
+}
+
+/** Who sets routes by hand or in scripts (rtnetlink(7)); others set theirs again, and know why. */
+const BY_HAND: readonly string[] = ['boot', 'static'];
+
+/**
+ * What an operator may do about a route in the overlay's way. A command is named only for a route
+ * that this host does not need: never for a link's own, nor for one that leads to an address of
+ * `kept`.
+ * @param kept addresses, host-order uint32, that must stay reachable: own ones, peers, gateways
+ */
+export function cureOfRoute(route: Route, kept: Iterable<number>): string {
+  const prefix = parseDestination(route.destination);
+  const carries = route.type === 'unicast';
+  const needed = prefix === undefined || [...kept].some((address) => contains(prefix, address));
+  if (carries && (needed || route.protocol === 'kernel')) {
+    return 'this host needs it, so it has to stay: give the overlay another Network';
+  }
+  if (carries && !BY_HAND.includes(route.protocol)) return `stop what sets it (${route.protocol})`;
+  return `remove it with 'ip route delete ${describeRoute(route)}', or stop what sets it`;
 }
 
 /** Adds the device route, or leaves it as it is; scope and protocol as flannel's. */

@@ -102,7 +102,7 @@ describe('a member of a network', () => {
   function create(first = true): Member {
     const config = {
       ...{ resyncSeconds: 3600, subnetFile: join(folder, 'subnet.env'), masquerade: false },
-      ...{ renewMarginMinutes: 60, blackholeRoute: false, forwardRules: true },
+      ...{ renewMarginMinutes: 60, blackholeRoute: false, forwardRules: true, etcdEndpoints: [] },
     } as unknown as Config;
     const { log } = createLog({ level: 'silent', format: 'json' });
     const { run } = space;

@@ -3,7 +3,7 @@ import { findLink } from '../../linux/link.ts';
 import { type Monitor, startMonitor } from '../../linux/monitor.ts';
 import { listRoutesWithin, type Route } from '../../linux/route.ts';
 import { shown } from '../../untrusted/shown.ts';
-import { formatPrefix4 } from '../../wire/address.ts';
+import { contains, formatAddress4, formatPrefix4, type Prefix4 } from '../../wire/address.ts';
 import type { Uplink } from '../uplink.ts';
 import type { Backend, BackendContext, BackendStatus, OwnLease } from './backend.ts';
 import { removeLeftovers } from './leftovers.ts';
@@ -48,6 +48,17 @@ export interface DatapathSight {
 
 interface KernelSight extends Sight {
   readonly onLink: (address: number) => boolean;
+}
+
+/** Which PublicIP a subnet has in it: only of an underlay inside Network it has any. */
+function compileHoldsNode(
+  leases: readonly Lease[],
+  network: Prefix4,
+): (subnet: Prefix4) => number | undefined {
+  const inside = leases
+    .map(({ publicAddress }) => publicAddress)
+    .filter((address) => contains(network, address));
+  return (subnet) => inside.find((address) => contains(subnet, address));
 }
 
 /**
@@ -173,8 +184,9 @@ export class KernelBackend implements Backend, Driver<KernelSight> {
       this.datapath.look(this.site),
     ]);
     const isOurs = routes.compileIsOurs(own, uplink.name, leases);
+    const kept = [uplink.address, ...leases.map(({ publicAddress }) => publicAddress)];
     return {
-      found: [...routes.readRoutes(inside, isOurs), ...seen.entries],
+      found: [...routes.readRoutes(inside, isOurs, kept), ...seen.entries],
       ground: `${seen.ground}\n${routes.describeGround(seen.uplinkRoutes, own.network)}`,
       onLink: routes.compileOnLink(seen.uplinkRoutes, own.network),
     };
@@ -183,9 +195,14 @@ export class KernelBackend implements Backend, Driver<KernelSight> {
   want(leases: readonly Lease[], { onLink }: KernelSight): Want {
     const entries: WantedEntry[] = [];
     const refused = new Map<string, string>();
+    const holdsNode = compileHoldsNode(leases, this.site.own.network);
     for (const lease of leases) {
       const owner = formatPrefix4(lease.subnet);
-      const reached = this.reach(lease, owner, onLink);
+      const node = holdsNode(lease.subnet);
+      const reached =
+        node === undefined
+          ? this.reach(lease, owner, onLink)
+          : `the node ${formatAddress4(node)} is in it: its route would cut that off`;
       if (typeof reached === 'string') refused.set(owner, reached);
       else entries.push(...reached);
     }

@@ -2,7 +2,7 @@
 import type { Lease } from '../../lease/lease.ts';
 import { runBatch } from '../../linux/batch.ts';
 import type { Run } from '../../linux/command.ts';
-import { describeRoute, listRoutesWithin, type Route } from '../../linux/route.ts';
+import { cureOfRoute, describeRoute, listRoutesWithin, type Route } from '../../linux/route.ts';
 import {
   contains,
   formatAddress4,
@@ -63,8 +63,15 @@ function isPlain({ type, protocol, metric, mtu, tos, source, multipath }: Route)
   return bare && !multipath && type === 'unicast' && protocol === 'boot' && metric === 0;
 }
 
-/** Routes that compete with ours, which have metric 0 and serve all types of service. */
-export function readRoutes(routes: readonly Route[], isOurs: (route: Route) => boolean) {
+/**
+ * Routes that compete with ours, which have metric 0 and serve all types of service.
+ * @param kept addresses that have to stay reachable
+ */
+export function readRoutes(
+  routes: readonly Route[],
+  isOurs: (route: Route) => boolean,
+  kept: readonly number[] = [],
+) {
   return routes
     .filter(({ metric, tos }) => metric === 0 && tos === undefined)
     .map(
@@ -74,6 +81,7 @@ export function readRoutes(routes: readonly Route[], isOurs: (route: Route) => b
         value: routeValue(route),
         ours: isOurs(route),
         text: describeRoute(route),
+        cure: cureOfRoute(route, kept),
       }),
     );
 }
@@ -148,11 +156,18 @@ export async function removePeerRoutes(
   uplink: string,
 ): Promise<string[]> {
   const routes = await listRoutesWithin(run, formatPrefix4(ground.network));
-  const ours = routes.filter((route) => isPeerRoute(route, ground, uplink));
+  const ours = routes.filter((route) => {
+    return isPeerRoute(route, ground, uplink) && !mayBeUnderlays(route, ground);
+  });
   const lines = ours.map((route) => `route delete ${route.destination} ${routeValue(route)}`);
   // A route that went by itself in between is gone as well.
   await runBatch(run, 'ip', lines);
   return ours.map(({ destination }) => destination);
+}
+
+/** Where the underlay is inside Network, a route to a part of it has the marks of a peer's. */
+function mayBeUnderlays({ gateway, onlink }: Route, { network }: Ground): boolean {
+  return !onlink && contains(network, parseAddress4(gateway ?? '') ?? 0);
 }
 
 /** What of a node's life concerns a backend. */

@@ -17,6 +17,8 @@ export interface UplinkWatchOptions {
   readonly log: Logger;
   /** The interface has another address or MTU; called once for each change. */
   readonly changed: (uplink: Uplink) => void;
+  /** Links, addresses or routes of this host may be others; told after each look. */
+  readonly looked?: () => void;
 }
 
 export interface UplinkWatch {
@@ -64,7 +66,9 @@ class Watch implements UplinkWatch {
   private async look(): Promise<void> {
     try {
       const links = await listLinks(this.options.run);
-      if (!this.lookout.stopped) this.judge(links);
+      if (this.lookout.stopped) return;
+      this.judge(links);
+      this.options.looked?.();
     } catch (error) {
       this.complain(`cannot look at ${this.uplink.name}: ${(error as Error).message}`);
     }

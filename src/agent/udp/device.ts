@@ -3,9 +3,16 @@ import type { Run } from '../../linux/command.ts';
 import * as link from '../../linux/link.ts';
 import * as route from '../../linux/route.ts';
 import { readSysctl, writeSysctl } from '../../linux/sysctl.ts';
-import { formatAddress4, formatPrefix4, type Prefix4 } from '../../wire/address.ts';
+import {
+  contains,
+  formatAddress4,
+  formatPrefix4,
+  type Prefix4,
+  parseAddress4,
+} from '../../wire/address.ts';
 import { Fault } from '../fault.ts';
 import { requireNetworkAdmin } from '../node/settings.ts';
+import { isOverlayDevice } from '../underlay/candidates.ts';
 import { type Attachment, attachmentsOf, listAttachments } from './attachments.ts';
 
 /** The tunnel's end on this host. */
@@ -177,19 +184,21 @@ function setSysctls(name: string): { set: string[]; unset: string[] } {
   return { set, unset };
 }
 
-async function foreignRoute(run: Run, device: TunnelDevice): Promise<string | undefined> {
+async function refuseForeignRoute(run: Run, device: TunnelDevice): Promise<void> {
   const routes = await route.listRoutes(run, formatPrefix4(device.network));
   const foreign = routes.find((found) => found.device !== device.name);
-  return foreign === undefined ? undefined : route.describeRoute(foreign);
-}
-
-async function refuseForeignRoute(run: Run, device: TunnelDevice): Promise<void> {
-  const foreign = await foreignRoute(run, device);
   if (foreign === undefined) return;
+  const links = await link.listLinks(run);
+  const own = links
+    .filter(({ name }) => !isOverlayDevice(name, device.name))
+    .flatMap(({ addresses }) => addresses.flatMap(({ local }) => parseAddress4(local) ?? []));
   throw new Fault(
     'environment',
-    `another route has the overlay's network: '${foreign}'. Remove it with ` +
-      `'ip route delete ${foreign}', or stop what sets it`,
+    `another route has the overlay's network: '${route.describeRoute(foreign)}': ` +
+      route.cureOfRoute(
+        foreign,
+        own.filter((address) => !contains(device.subnet, address)),
+      ),
   );
 }
 

@@ -25,6 +25,8 @@ export interface FoundEntry extends Entry {
   readonly ours: boolean;
   /** As an operator would type it. */
   readonly text: string;
+  /** What to do about it where it is in the way; only of routes. */
+  readonly cure?: string;
 }
 
 export interface Operation {
@@ -134,8 +136,8 @@ function removal(entry: Entry): Operation {
   return { verb: 'remove', entry, owner: entry.key };
 }
 
-function describeObstacle({ text }: FoundEntry): string {
-  return `another route has its subnet: '${text}'; remove it with 'ip route delete ${text}'`;
+function describeObstacle({ text, cure = 'find what sets it' }: FoundEntry): string {
+  return `another route has its subnet: '${text}'; ${cure}`;
 }
 
 function contradiction(older: WantedEntry, newer: WantedEntry): string {

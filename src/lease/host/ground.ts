@@ -1,0 +1,25 @@
+/** What this host has itself, against which leases are judged. Addresses are host-order uint32. */
+import { contains, overlaps, type Prefix4, prefixContains } from '../../wire/address.ts';
+
+export interface HostGround {
+  /** Of every interface: a datagram to one of them comes back to this host. */
+  readonly addresses: ReadonlySet<number>;
+  /** Network and broadcast addresses of its links (RFC 922 §7): never one other node. */
+  readonly broadcasts: ReadonlySet<number>;
+  /** Prefixes inside Network that are on its links: no lease may take them away. */
+  readonly links: readonly Prefix4[];
+  /** Prefixes inside Network that are routed by the underlay all the same. */
+  readonly byUnderlay: readonly Prefix4[];
+}
+
+/** Whether a subnet has addresses that are on this host's links, other than those of its pods. */
+export function takesLink(ground: HostGround, subnet: Prefix4, own: Prefix4 | undefined): boolean {
+  return ground.links.some((link) => {
+    return overlaps(link, subnet) && !(own !== undefined && prefixContains(own, link));
+  });
+}
+
+/** Whether packets to an address inside Network leave by the underlay. */
+export function goesByUnderlay(ground: HostGround | undefined, address: number): boolean {
+  return ground?.byUnderlay.some((prefix) => contains(prefix, address)) === true;
+}
