@@ -49,6 +49,7 @@ export const TX_SOCKET_FULL = DROPS + 7;
 export const TX_SEND_REFUSED = DROPS + 8;
 export const TX_LEASE_LOST = DROPS + 9;
 export const TX_MALFORMED_OFFLOAD = DROPS + 10;
+export const TX_LOOP = DROPS + 11;
 
 export const RX_TOO_SHORT = DROPS + 1;
 export const RX_TRUNCATED = DROPS + 2;
@@ -81,6 +82,7 @@ export const TX_DROPS: readonly CounterRow[] = [
     'malformed_offload',
     'headers do not fit the checksum or the segments asked for (over 8,192 are too many)',
   ],
+  [TX_LOOP, 'loop', 'a datagram of our own: the way to its peer leads into the overlay'],
   [TX_TTL_EXCEEDED, 'ttl_exceeded', 'inner TTL ran out here (--ttl=flannel)'],
   [TX_LEASE_LOST, 'lease_lost', "this node's lease is lost: nothing is carried until it is held"],
   [TX_NO_ROUTE, 'no_route', 'no lease covers the destination'],

@@ -74,7 +74,11 @@ function createLoop(): Loop {
   const { bytes, memory } = slab;
   const counters = new Float64Array(BLOCK_SLOTS);
   const sum = loadSum(memory);
-  const encap = createEncap(bytes, counters, SILENT, 'flannel');
+  const encap = createEncap(bytes, counters, SILENT, {
+    timeToLive: 'flannel',
+    bindAddress: HERE_ADDRESS,
+    port: 8285,
+  });
   const rules = { accept: 'strict', timeToLive: 'flannel', mtu: 1472 } as const;
   const decap = createDecap(bytes, counters, SILENT, rules);
   const segmenter = createSegmenter(bytes, sum);

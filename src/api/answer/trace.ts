@@ -111,7 +111,8 @@ async function stepRoute(scene: Scene, steps: TraceStep[]): Promise<boolean> {
   }
   if (route?.device === device.name) steps.push(fine('route', text));
   else {
-    const cure = `ip route replace ${lease.network} dev ${device.name}, and find who set the other`;
+    const cure =
+      'weft doctor --only routes says what may be done about it; who set it? ip monitor route';
     steps.push(fails('route', `${text}, not dev ${device.name}`, cure));
   }
   return false;

@@ -12,6 +12,7 @@ import {
 import type { Answer } from '../answer.ts';
 import * as counters from '../counters.ts';
 import type { TimeToLiveMode } from '../messages.ts';
+import { isFromThisHost, isOwnDatagram } from './own-datagram.ts';
 
 /** What `encap` returns for a packet that goes nowhere. */
 export const REFUSED = -1;
@@ -27,13 +28,22 @@ export interface Encap {
   peer: number;
 }
 
+export interface EncapRules {
+  readonly timeToLive: TimeToLiveMode;
+  /** Our own datagrams come from this address (host-order uint32), and go to this UDP port. */
+  readonly bindAddress: number;
+  readonly port: number;
+}
+
 export function createEncap(
   bytes: Uint8Array,
   block: Float64Array,
   answer: Answer,
-  timeToLive: TimeToLiveMode,
+  rules: EncapRules,
 ): Encap {
-  const lowerTimeToLive = timeToLive === 'flannel';
+  const lowerTimeToLive = rules.timeToLive === 'flannel';
+  const bindAddress = rules.bindAddress | 0;
+  const { port } = rules;
 
   function refuse(reason: number, packets: number): number {
     block[reason] += packets;
@@ -48,6 +58,12 @@ export function createEncap(
     const header = headerLength(bytes, at);
     if (header < IPV4_HEADER_MINIMUM || header > length || totalLength(bytes, at) !== length) {
       return refuse(counters.TX_MALFORMED, packets);
+    }
+    if (
+      isFromThisHost(table, bytes, at, bindAddress) &&
+      isOwnDatagram(table, bytes, at, length, port)
+    ) {
+      return refuse(counters.TX_LOOP, packets);
     }
     const to = destination(bytes, at);
     const slot = lookup(table, to);

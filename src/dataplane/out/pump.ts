@@ -68,7 +68,7 @@ export function createOutPump(setup: PumpSetup): BuiltPump | undefined {
       ladder.lower('udp_gso');
     },
   });
-  const encap = createEncap(slab.bytes, block, answer, task.timeToLive);
+  const encap = createEncap(slab.bytes, block, answer, task);
   const segmenter = createSegmenter(slab.bytes, loadSum(slab.memory));
   const strip = layout.take(STRIP, 64);
   const parts = {

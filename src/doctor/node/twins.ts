@@ -71,7 +71,7 @@ function twin(what: string, address: string, ours = false): Finding {
     what,
     WHY,
     `on the node that is not ${address}: its own --public-ip or --iface; ` +
-      'or delete the lease of a node that is gone (etcdctl get --prefix /coreos.com/network)',
+      'the lease of a node that is gone for good ends by itself within a day',
   );
   return { ...fault, cause: 'twin', ...(ours ? {} : { peers: [address] }) };
 }

@@ -191,8 +191,8 @@ function tellMute(subject: Subject, { port }: Carrier, rows: readonly Answer[]):
     return wrong(
       `${name} ${one ? 'does' : 'do'} not answer at all`,
       `${WHY}: the node is dead or cut off, and stays a peer while its lease lives`,
-      `ping ${publicAddress}; is the node up, its PublicIP right? If it is gone for good: ` +
-        removalOf(subject, peer),
+      `ping ${publicAddress}; is the node up, its PublicIP right? ` +
+        'If it is gone for good, its lease ends by itself within a day',
     );
   };
   return {
@@ -206,12 +206,4 @@ function names(rows: readonly Answer[]): string {
   const named = rows.slice(0, NAMED).map(({ peer }) => `${peer.publicAddress} (${peer.subnet})`);
   const more = rows.length - named.length;
   return `${named.join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
-}
-
-/** How the lease of a node that does not come back is taken away. */
-function removalOf({ options }: Subject, { subnet }: Peer): string {
-  const file = options.get('leases');
-  const key = subnet.replace('/', '-');
-  if (file) return `take ${key} out of ${file}`;
-  return `etcdctl del ${options.get('etcd-prefix') ?? '/coreos.com/network'}/subnets/${key}`;
 }

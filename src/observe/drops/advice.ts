@@ -24,6 +24,7 @@ const TX_ADVICE: Readonly<Record<string, string>> = {
     'a program with CAP_NET_RAW, in a pod or on this node, writes such frames: ' +
     '`tcpdump -i flannel0` says whose; a report where none does',
   ttl_exceeded: 'a routing loop, or a traceroute; only with `--ttl flannel`',
+  loop: '`ip route get PEER` leads into flannel0: `/readyz`; another `Network`, or mend that route',
   lease_lost: '`/readyz` says to whom; the sender got net-unreachable',
   no_route: "is that node's lease there? `weft_lease_refused`; the sender got net-unreachable",
   own_subnet: 'is the bridge of the pods up? `ip route get POD`',
