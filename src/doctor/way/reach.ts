@@ -122,7 +122,7 @@ function tell(subject: Subject, carrier: Carrier, answers: readonly Answer[]): F
     return [...found, tellCutOff(subject, carrier, mute, asked)];
   }
   for (const rows of groupBy(mute, ({ kind }) => kind).values()) {
-    found.push(tellMute(subject, carrier, rows));
+    found.push(tellMute(carrier, rows));
   }
   return found;
 }
@@ -170,7 +170,7 @@ function tellCutOff(
   };
 }
 
-function tellMute(subject: Subject, { port }: Carrier, rows: readonly Answer[]): Finding {
+function tellMute({ port }: Carrier, rows: readonly Answer[]): Finding {
   const { kind, peer } = rows[0]!;
   const { publicAddress } = peer;
   const name = names(rows);

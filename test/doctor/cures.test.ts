@@ -1,0 +1,85 @@
+/** Cures about routes, run as printed: the host keeps its way to peers, gateway and store. */
+import assert from 'node:assert/strict';
+import test, { describe } from 'node:test';
+import { createDevice } from '../../src/agent/udp/device.ts';
+import type { Peer, Status } from '../../src/api/schema.ts';
+import type { Subject } from '../../src/doctor/check.ts';
+import { routeCheck } from '../../src/doctor/way/route.ts';
+import { formatPrefix4, parsePrefix4 } from '../../src/wire/address.ts';
+import { createNamespace } from '../linux/namespace.ts';
+
+const UNDERLAY = `
+link set lo up
+link add wan0 type veth peer name far0
+link set far0 up
+link set wan0 up
+address add 10.1.0.5/24 dev wan0
+route add default via 10.1.0.1 dev wan0
+link add other0 type bridge
+link set other0 up
+`;
+/** A peer on the link and one behind a router, the gateway, and etcd. */
+const NEEDED = ['10.1.0.7', '10.2.0.7', '10.1.0.1', '10.3.0.9'];
+
+/** Networks, what else is routed, and whether a command may be printed for it. */
+const FAULTS: readonly (readonly [network: string, route: string, command: boolean])[] = [
+  ['10.1.0.0/24', '', false],
+  ['10.0.0.0/8', '', false],
+  ['10.0.0.0/8', 'route add 10.2.0.0/16 via 10.1.0.1', false],
+  ['10.0.0.0/8', 'route add 10.3.0.9/32 via 10.1.0.1', false],
+  ['10.0.0.0/8', 'route add 10.0.0.0/8 via 10.1.0.1', false],
+  ['10.1.0.0/16', 'route add 10.1.0.1/32 dev wan0', false],
+  ['10.1.0.0/16', 'address add 10.1.9.1/24 dev other0', false],
+  ['10.0.0.0/8', 'route add 10.9.0.0/16 dev other0', true],
+  ['10.244.0.0/16', 'route add 10.244.0.0/16 dev other0', true],
+  ['10.244.0.0/16', 'route add blackhole 10.244.7.0/24', true],
+  ['10.244.0.0/16', 'route add 10.244.7.0/24 via 10.1.0.1 proto bird', false],
+];
+
+/** Every command between quotes, or at the start of a cure. */
+function commandsOf(texts: readonly string[]): string[] {
+  return texts.flatMap(
+    (text) => text.match(/\b(?:ip (?:route|link|address)|etcdctl) [^',;]+/g) ?? [],
+  );
+}
+
+describe('cures of what is in the way of the overlay', () => {
+  for (const [network, fault, command] of FAULTS) {
+    test(`${network} with '${fault}' keep the underlay`, async () => {
+      const space = createNamespace();
+      try {
+        space.ip(`${UNDERLAY}${fault}\n`);
+        const ways = () => Promise.all(NEEDED.map((to) => space.run(['ip', 'route', 'get', to])));
+        const intact = await ways();
+        const subject = {
+          run: space.run,
+          carrier: { device: 'flannel0', backend: 'udp', port: 8285, mtu: 1472 },
+          status: { lease: { network, subnet: '10.77.9.0/24' } } as unknown as Status,
+          peers: NEEDED.slice(0, 2).map((publicAddress) => ({ publicAddress }) as Peer),
+          options: new Map([['etcd-endpoints', 'http://10.3.0.9:2379']]),
+        } as unknown as Subject;
+        const cures = (await routeCheck.look(subject)).map(({ cure }) => cure);
+        const range = parsePrefix4(network)!;
+        const device = {
+          name: 'flannel0',
+          mtu: 1472,
+          network: range,
+          subnet: parsePrefix4('10.77.9.0/24')!,
+        };
+        const routes = await space.run(['ip', 'route', 'show', 'exact', formatPrefix4(range)]);
+        if (routes !== '') {
+          const told = await createDevice(space.run, device).catch((error: Error) => error.message);
+          cures.push(String(told));
+        }
+        const commands = commandsOf(cures).filter(
+          (text) => !text.startsWith('ip link set flannel0'),
+        );
+        if (!command) assert.deepEqual(commands, [], cures.join('\n'));
+        for (const text of commands) await space.run(text.trim().split(' ')).catch(() => undefined);
+        assert.deepEqual(await ways(), intact, commands.join('\n'));
+      } finally {
+        space.remove();
+      }
+    });
+  }
+});
