@@ -36,6 +36,7 @@ of them, so that all add up; what a lease was shown stays with it when it moves 
 
 /** `weft agent` and `weft run` before they have read anything. */
 const NO_AGENT: AgentView = {
+  configInForce: () => ({ inForce: null }),
   lease: () => NO_LEASE_STATUS,
   backend: () => undefined,
   firewall: () => undefined,

@@ -11,11 +11,13 @@ import { formatPrefix4, type Prefix4 } from '../wire/address.ts';
 import type { BackendMaker, BackendStatus } from './backend/backend.ts';
 import { checkNetwork, requireNetwork } from './backend/check.ts';
 import { clearFormerNetwork } from './backend/former.ts';
+import { InForce, type InForceStatus, sameConfig } from './config/in-force.ts';
 import { live, settledWithin } from './ending.ts';
 import { Fault } from './fault.ts';
 import type { FirewallStatus } from './firewall/firewall.ts';
 import { awaitNetworkConfig, createRegistry, createSource } from './lease-source.ts';
 import { Member } from './member.ts';
+import { Rounds } from './node/rounds.ts';
 import { readSubnetFile, type SubnetFile } from './node/subnet-file.ts';
 import { type UplinkWatch, watchUplink } from './node/uplink-watch.ts';
 import type { Observed, OwnView } from './observed.ts';
@@ -59,7 +61,10 @@ export class Agent implements Observed {
   private fail: (error: Error) => void = () => {};
   private member: Member | undefined;
   private watch: UplinkWatch | undefined;
-  private reloading: Promise<void> | undefined;
+  private readonly reloads = new Rounds(() => this.reloadOnce());
+  /** SIGHUP came before there was anything to compare with. */
+  private reloadAsked = false;
+  private readonly inForce: InForce;
 
   /** @throws SourceOptionsError */
   constructor({ config, log, movesPackets }: AgentOptions) {
@@ -70,6 +75,11 @@ export class Agent implements Observed {
     this.forwarder = movesPackets ? this.createForwarder() : undefined;
     this.makers = this.createMakers();
     this.readiness.set('start', 'starting');
+    this.inForce = new InForce({
+      read: () => this.source.config!(),
+      current: () => this.member?.network,
+      log,
+    });
   }
 
   /** Runs until the signal (an ordered end) or a fault, which it throws. */
@@ -81,17 +91,27 @@ export class Agent implements Observed {
     return live({ start: () => this.start(), stop: () => this.stop(), failed }, signal);
   }
 
-  /** SIGHUP: reads the network config again, and looks at everything. */
+  /**
+   * SIGHUP: reads the network config again, and looks at everything. Never forgotten: what comes
+   * during the start or a takeover is answered by one more round after it.
+   */
   reload(): void {
-    if (this.first || this.member === undefined || this.reloading !== undefined) {
-      this.log.info('SIGHUP: still at work on what was asked before');
+    if (this.first) {
+      this.reloadAsked = true;
+      this.log.info('SIGHUP: the network config is read again once weft has started');
       return;
     }
-    this.reloading = this.readAgain()
-      .catch((error: Error) => this.fail(error))
-      .finally(() => {
-        this.reloading = undefined;
-      });
+    if (this.reloads.busy) this.log.info('SIGHUP: at work; the network config is read again after');
+    void this.reloads.ask();
+  }
+
+  private async reloadOnce(): Promise<void> {
+    try {
+      await this.readAgain();
+    } catch (error) {
+      this.fail(error as Error);
+    }
+    if (!this.ending.signal.aborted) await this.inForce.look();
   }
 
   private async start(): Promise<void> {
@@ -110,6 +130,8 @@ export class Agent implements Observed {
     const looked = () => this.member?.lookAround();
     this.watch = watchUplink({ run, wishes: config, uplink, readiness, log, changed, looked });
     readiness.clear('start');
+    if (this.reloadAsked) this.reload();
+    else void this.inForce.look();
   }
 
   /** A config that is well-formed and still cannot be used is waited out, like a bad one. */
@@ -150,7 +172,8 @@ export class Agent implements Observed {
     for (;;) {
       await pause(LOOK_AGAIN_MS, undefined, { signal: this.ending.signal });
       const reading = await this.source.config!();
-      if (reading.kind === 'config' && reading.config.text !== refused.text) return reading.config;
+      if (reading.kind !== 'config' || sameConfig(reading.config, refused)) continue;
+      return reading.config;
     }
   }
 
@@ -209,21 +232,33 @@ export class Agent implements Observed {
   }
 
   private async readAgain(): Promise<void> {
-    const { log, source, ending } = this;
-    const reading = await source.config!();
+    const { log, ending } = this;
+    const reading = await this.readConfig();
     const member = this.member!;
     if (ending.signal.aborted) return;
     const refusal = await this.refuse(reading);
     if (refusal !== '' || reading.kind !== 'config') {
-      const cure = reading.kind === 'unreachable' ? 'once it answers' : 'once that is corrected';
-      log.error(`SIGHUP: ${refusal}; the network config in force stays; SIGHUP again ${cure}`);
-    } else if (reading.config.text === member.network.text) {
+      const cure = 'SIGHUP again once that is corrected';
+      log.error(`SIGHUP: ${refusal}; the network config in force stays; ${cure}`);
+    } else if (sameConfig(reading.config, member.network)) {
       log.info('SIGHUP: the network config is the same; looking at firewall and backend');
       member.look();
     } else {
       log.info('SIGHUP: the network config is another: taking it over');
       await member.leave(sameRange(member.network.ipv4, reading.config.ipv4));
       if (!ending.signal.aborted) await this.join(reading.config, () => this.watch!.uplink);
+    }
+  }
+
+  /** As the store has it; one that does not answer is asked until it does, told once. */
+  private async readConfig(): Promise<NetworkReading> {
+    const { source, log, ending } = this;
+    for (let told = false; ; told = true) {
+      const reading = await source.config!();
+      if (reading.kind !== 'unreachable' || ending.signal.aborted) return reading;
+      if (!told)
+        log.error(`SIGHUP: ${reading.reason}; the network config in force stays; asking on`);
+      await pause(LOOK_AGAIN_MS, undefined, { signal: ending.signal });
     }
   }
 
@@ -242,7 +277,12 @@ export class Agent implements Observed {
   private async stop(): Promise<void> {
     this.readiness.set('start', 'stopping');
     this.ending.abort(new Error('stopping'));
-    const work = Promise.all([this.reloading, this.watch?.stop(), this.member?.stop()]);
+    const work = Promise.all([
+      this.reloads.stop(),
+      this.inForce.stop(),
+      this.watch?.stop(),
+      this.member?.stop(),
+    ]);
     // A takeover under way may have left another member behind.
     const all = work.then(() => this.member?.stop());
     if (await settledWithin(STOP_MS, all, this.log)) return;
@@ -310,6 +350,10 @@ export class Agent implements Observed {
 
   firewall(): FirewallStatus | undefined {
     return this.member?.firewall?.status();
+  }
+
+  configInForce(): InForceStatus {
+    return this.inForce.status();
   }
 
   notReady(): string[] {

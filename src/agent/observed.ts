@@ -2,6 +2,7 @@ import type { SourceStatus } from '../lease/source.ts';
 import type { WatcherCounts } from '../lease/watcher.ts';
 import type { Route } from '../linux/route.ts';
 import type { Prefix4 } from '../wire/address.ts';
+import type { InForceStatus } from './config/in-force.ts';
 import type { Peers } from './peers.ts';
 import type { Forwarder } from './udp/forwarder.ts';
 import type { Uplink } from './uplink.ts';
@@ -30,6 +31,8 @@ export interface Observed {
   readonly uplink: Uplink | undefined;
   readonly sourceName: string;
   own(): OwnView | null;
+  /** Absent where another process reads the network config. */
+  configInForce?(): InForceStatus;
   notReady(): string[];
   leaseCounts(): WatcherCounts;
   leaseStatus(): SourceStatus;

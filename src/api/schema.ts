@@ -95,6 +95,17 @@ export const LeaseSource = z
   })
   .meta({ title: 'LeaseSource' });
 
+export const NetworkConfig = z
+  .object({
+    inForce: z
+      .boolean()
+      .nullable()
+      .describe('the one in the store is the one that the node goes by; null: not known yet'),
+    reason: z.string().describe('what the store has instead; empty while in force'),
+    sinceSeconds: seconds().describe('when that was found'),
+  })
+  .meta({ title: 'NetworkConfig' });
+
 export const Flow = z
   .object({
     packets: count().describe('inner packets carried'),
@@ -134,6 +145,7 @@ export const Status = z
     workers: z.array(Worker).describe('empty where no packets are carried'),
     offloads: z.array(Offload).describe('from the TUN to the wire'),
     leaseSource: LeaseSource,
+    networkConfig: NetworkConfig.nullable().describe('null where another process reads it'),
     tx: Flow,
     rx: Flow,
     drops: z.array(Drop).describe('every reason there is, those at 0 too'),

@@ -61,6 +61,8 @@ export interface ApiView {
   /** Why there is no overlay probe, or the empty string while it runs. */
   probeOff(): string;
 
+  /** Null where another process reads the network config. */
+  networkConfig(): NetworkConfigView | null;
   notReady(): readonly string[];
   /** The kernel's route to an address, undefined where it has none. */
   route(destination: string): Promise<RouteView | undefined>;
@@ -93,6 +95,14 @@ export interface OwnLeaseView {
   readonly expiresSeconds: number | null;
   /** Why nothing is carried although the node goes by this lease; null while it holds it. */
   readonly lost: string | null;
+}
+
+/** Whether the network config in the store is the one in force. */
+export interface NetworkConfigView {
+  /** Null while not known. */
+  readonly inForce: boolean | null;
+  readonly reason: string;
+  readonly sinceSeconds: number;
 }
 
 export interface LeaseStatusView {

@@ -45,6 +45,7 @@ export function apiView(node: Observed, parts: ViewParts): ApiView {
     peers: () => peers(node, parts),
     probeOff: () => parts.probe.off(),
     notReady: () => node.notReady(),
+    networkConfig: () => node.configInForce?.() ?? null,
     route: (destination) => node.route(destination),
     config: () => parts.options,
   };

@@ -55,8 +55,11 @@ export async function serve(
   for (const warning of order.warnings) log.warn(warning);
   const served = make(config, log);
   // First of all, so that a start that takes long can be watched, and a second weft is told apart.
-  const close = await listen(order, served, logging);
   const signals = listenForSignals(log, served.reload?.bind(served));
+  const close = await listen(order, served, logging).catch((error) => {
+    signals.stop();
+    throw error;
+  });
   const announcement = announceTo(served, log);
   signals.ordered.addEventListener('abort', () => announcement.stopping());
   try {

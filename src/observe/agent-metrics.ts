@@ -23,6 +23,7 @@ export interface AgentView {
         readonly repairs: number;
       }
     | undefined;
+  configInForce(): { readonly inForce: boolean | null };
   firewall():
     | { readonly inForce: boolean; readonly transactions: number; readonly repairs: number }
     | undefined;
@@ -32,7 +33,24 @@ export interface AgentView {
 const BACKENDS = ['udp', 'vxlan', 'host-gw', 'alloc'];
 
 export function agentMetrics(view: AgentView): ReadMetric[] {
-  return [...ownLeaseMetrics(view), ...backendMetrics(view), ...firewallMetrics(view)];
+  return [
+    configMetric(view),
+    ...ownLeaseMetrics(view),
+    ...backendMetrics(view),
+    ...firewallMetrics(view),
+  ];
+}
+
+function configMetric(view: AgentView): ReadMetric {
+  return gauge(
+    'weft_network_config_in_force',
+    '1 while the network config in the store is the one in force here; none before it is known',
+    () => {
+      const { inForce } = view.configInForce();
+      return inForce === null ? [] : single(Number(inForce));
+    },
+    '0: weft status says what differs; SIGHUP takes it over',
+  );
 }
 
 function ownLeaseMetrics(view: AgentView): ReadMetric[] {

@@ -68,6 +68,7 @@ export function apiView(rest: Partial<ApiView> = {}): ApiView {
     refusals: () => [],
     peers: () => [peer(2)],
     probeOff: () => 'no probe in a test',
+    networkConfig: () => null,
     notReady: () => [],
     route: async (destination) => {
       return { type: 'unicast', device: destination.startsWith('10.244.') ? 'flannel0' : 'eth0' };

@@ -18,6 +18,11 @@ export class Rounds {
     return this.isStopped;
   }
 
+  /** Whether a round is under way. */
+  get busy(): boolean {
+    return this.running !== undefined;
+  }
+
   /** Resolves when a round that began after this call is over; begins none after `stop`. */
   async ask(): Promise<void> {
     if (!this.isStopped) {

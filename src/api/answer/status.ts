@@ -36,6 +36,7 @@ export function answerStatus(view: ApiView, recorder: Recorder): Status {
     workers: workers(view, recorder),
     offloads: offloads(view),
     leaseSource: leaseSource(view),
+    networkConfig: view.networkConfig(),
     ...flows(view, recorder, drops),
     drops: drops.map((row, index) => {
       return { ...row, perSecond: recorder.dropRate(index, row.packets) };

@@ -51,6 +51,7 @@ export function renderStatus(status: Status, paint: Paint): string[] {
     ...topic('underlay', underlay(status)),
     ...topic('lease', lease(status)),
     ...topic('lease source', leaseSource(status)),
+    ...networkConfig(status).flatMap((text) => topic('network config', text)),
     ...offloads(status).flatMap(([name, text]) => topic(name, text)),
     ...topic('workers', workers(status)),
     '',
@@ -103,6 +104,13 @@ function leaseSource({ leaseSource, nowSeconds }: Status): string {
   const first = refusals[0] === undefined ? '' : `, first ${refusals[0].key}`;
   const no = bad === '' ? '' : `; no peers: ${bad}${first}`;
   return `${name === '' ? 'none yet' : name} ${state}${trouble}, ${last}, ${peers} peers${no}`;
+}
+
+/** Nothing to say while all is as it should be. */
+function networkConfig({ networkConfig, nowSeconds }: Status): string[] {
+  if (networkConfig === null || networkConfig.inForce !== false) return [];
+  const { reason, sinceSeconds } = networkConfig;
+  return [`NOT IN FORCE for ${formatAge(nowSeconds - sinceSeconds)}: ${reason}`];
 }
 
 function offloads({ offloads }: Status): [string, string][] {

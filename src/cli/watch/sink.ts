@@ -44,13 +44,15 @@ class FileSink implements Sink {
   }
 
   async write(bytes: Uint8Array): Promise<boolean> {
+    let done = 0;
     try {
-      for (let done = 0; done < bytes.length; ) {
+      while (done < bytes.length) {
         done += (await this.handle.write(bytes, done)).bytesWritten;
       }
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'EPIPE') return false;
       // Half a block would make readers refuse the file's end; a pipe cannot be cut.
+      this.whole += wholeBlocks(bytes, done);
       await this.handle.truncate(this.whole).catch(() => {});
       throw failed(this.name, error);
     }
@@ -65,6 +67,18 @@ class FileSink implements Sink {
       throw failed(this.name, error);
     }
   }
+}
+
+/** Bytes of whole blocks among those written; a block tells its length after its type. */
+function wholeBlocks(bytes: Uint8Array, written: number): number {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  let at = 0;
+  while (at + 8 <= written) {
+    const next = at + Math.max(8, view.getUint32(at + 4, true));
+    if (next > written) break;
+    at = next;
+  }
+  return at;
 }
 
 function failed(path: string, error: unknown): OutputError {

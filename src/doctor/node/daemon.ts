@@ -1,3 +1,4 @@
+import type { Status } from '../../api/schema.ts';
 import { type Check, type Finding, fine, type Subject, unknown, wrong } from '../check.ts';
 
 /** Whether weft runs, forwards, and hears of leases. */
@@ -24,7 +25,7 @@ export const daemonCheck: Check = {
             `see to ${name}`,
           );
     const ready = troubles.length === 0 ? [fine(`weft ${status.version} is ready`)] : troubles;
-    return [...ready, leases];
+    return [...ready, leases, ...aboutConfig(status)];
   },
 };
 
@@ -44,4 +45,17 @@ function silence(unanswered: Subject['unanswered']): Finding {
     cause: 'weft',
     follows: ['powers'],
   };
+}
+
+/** What the store says and what the node goes by. */
+function aboutConfig({ networkConfig }: Status): Finding[] {
+  if (networkConfig === null || networkConfig.inForce === null) return [];
+  if (networkConfig.inForce) return [fine('the network config in the store is in force')];
+  return [
+    wrong(
+      networkConfig.reason,
+      'nodes that go by different network configs do not reach each other',
+      'see that the config in the store is the one you want, then systemctl reload weft (SIGHUP)',
+    ),
+  ];
 }
