@@ -97,7 +97,9 @@ export async function createProgram(purpose: Purpose): Promise<Command> {
 
 function explainUsage(error: CommanderError): number {
   if (error.code !== 'commander.help') {
-    for (const line of error.message.replace(/^error: /, '').split('\n')) tell(line);
+    // Commander's own second line; what was typed may hold others.
+    const lines = error.message.replace(/^error: /, '').split(/\n(?=\(Did you mean )/);
+    for (const line of lines) tell(line);
   }
   return EXIT.configuration;
 }

@@ -1,3 +1,4 @@
+import { parseAddress4 } from '../wire/address.ts';
 import type { Subject } from './check.ts';
 
 /** Longer lists of elements are broken over lines. */
@@ -9,7 +10,9 @@ const A_LINE = 4;
  * table inet weft` takes it away.
  */
 export function emitNft({ peers, port }: Pick<Subject, 'peers'> & { port: number }): string {
-  const addresses = [...new Set(peers.map(({ publicAddress }) => publicAddress))].sort();
+  // Goes to `nft -f -`: nothing but an address may stand there, whoever answered.
+  const named = peers.map(({ publicAddress }) => publicAddress);
+  const addresses = [...new Set(named.filter((text) => parseAddress4(text) !== undefined))].sort();
   const lines: string[] = [];
   for (let at = 0; at < addresses.length; at += A_LINE) {
     lines.push(`      ${addresses.slice(at, at + A_LINE).join(', ')}`);
