@@ -15,7 +15,7 @@ const BACKENDS = [
   { Type: 'alloc' },
 ] as const;
 
-const LONG = { deadline: 120_000, every: 50 };
+const LONG = { every: 50 };
 
 describe('SIGHUP', () => {
   let cluster: Cluster;
