@@ -4,12 +4,12 @@
  * control character that is not ours, on a terminal or in a pipe, as a table or as JSON.
  */
 import assert from 'node:assert/strict';
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { after, before, describe } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { HOSTILE, HOSTILE_NAME, rawControls } from '../support/hostile.ts';
+import { makeFolder } from '../support/maker.ts';
 import { Background } from '../support/process.ts';
 import { waitFor } from '../support/waitfor.ts';
 import { type FakeWeft, fakeWeft } from './fake-weft.ts';
@@ -32,7 +32,7 @@ describe('hostile text', () => {
   let refusing: FakeWeft;
 
   before(async () => {
-    folder = mkdtempSync(join(tmpdir(), 'weft-hostile-'));
+    folder = makeFolder('hostile');
     weft = await fakeWeft(join(folder, 'weft.sock'), { text: HOSTILE });
     refusing = await fakeWeft(join(folder, 'no.sock'), { text: HOSTILE, refuses: true });
     mkdirSync(join(folder, 'bin'));

@@ -4,11 +4,11 @@
  * stack trace, never a wait without end.
  */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, statSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { after, before, describe } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { makeFolder } from '../support/maker.ts';
 import { Background } from '../support/process.ts';
 import { waitFor } from '../support/waitfor.ts';
 import { type FakeWeft, fakeWeft } from './fake-weft.ts';
@@ -67,7 +67,7 @@ describe('output that cannot be written', () => {
   let socket: string;
 
   before(async () => {
-    folder = mkdtempSync(join(tmpdir(), 'weft-sinks-'));
+    folder = makeFolder('sinks');
     socket = join(folder, 'weft.sock');
     weft = await fakeWeft(socket, { text: '10.244.2.0/24', packets: PACKETS });
   });

@@ -7,7 +7,7 @@ import { peersOf, showNode } from './node.ts';
 
 /** Every text and every attribute that the document has, a line each. */
 const EVERYTHING = `[...document.querySelectorAll('*')].flatMap((each) => [
-  ...[...each.childNodes].filter((node) => node.nodeType === 3).map((node) => node.textContent.trim()),
+  ...[...each.childNodes].filter((node) => node.nodeType === 3).map((node) => node.textContent),
   ...[...each.attributes].filter(({ name }) => name !== 'data-drawn').map(({ value }) => value),
 ]).concat(document.title).map((text) => text.replaceAll('\\n', ' ')).join('\\n')`;
 
