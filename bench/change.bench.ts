@@ -1,8 +1,8 @@
 /** What a change of leases costs: one that moves or comes and goes, and the whole table anew. */
-import { compile, type Row, tableCapacity } from '../src/forwarding/compile.ts';
-import { TablePatcher } from '../src/forwarding/patch.ts';
+import { tableCapacity } from '../src/forwarding/compile.ts';
 import { createPublication, publish } from '../src/forwarding/publication.ts';
-import { lookup, NO_PEER, peerAddress } from '../src/forwarding/table.ts';
+import { lookup, NO_PEER } from '../src/forwarding/table.ts';
+import { compile, peerAddress, type Row, TablePatcher } from '../test/support/ipv4-peers.ts';
 import { type Case, type MicroBench, mix } from './harness.ts';
 
 const LEASES = { small: [20], real: [100, 5_000, 65_000] };

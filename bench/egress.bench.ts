@@ -3,12 +3,12 @@ import * as counters from '../src/dataplane/counters.ts';
 import { createEgress, type Egress } from '../src/dataplane/out/egress.ts';
 import { libc } from '../src/sys/binding.ts';
 import { createSlab, layOut } from '../src/sys/memory.ts';
+import { SOCKADDR_WORDS } from '../src/sys/sockaddr.ts';
 import { type Case, type MicroBench, mix, type Size } from './harness.ts';
 
 const DATAGRAMS = { small: 16, real: 1024 };
 const DATAGRAM_BYTES = 1428;
 const HEADER = 52;
-const FIRST_PEER = 0x0a000001;
 
 interface Mixture {
   readonly name: string;
@@ -33,7 +33,7 @@ function createCase(mixture: Mixture, datagrams: number): Case {
   const slab = createSlab(2 * 1024 * 1024);
   const layout = layOut(slab);
   const egress = createEgress({
-    ...{ slab, layout, port: 8285, bindAddress: FIRST_PEER, wake: -1 },
+    ...{ slab, layout, bindAddress: '192.0.2.1', wake: -1 },
     block: new Float64Array(counters.BLOCK_SLOTS),
     accounts: new Float64Array(2 * counters.ACCOUNT_SLOTS),
     tap: { mode: 0, refresh() {}, packet() {}, drop() {} },
@@ -42,7 +42,7 @@ function createCase(mixture: Mixture, datagrams: number): Case {
     limits: { datagrams: 127 },
     lowerSegmentation() {},
   });
-  const table = new Int32Array(16);
+  const table = new Int32Array(SOCKADDR_WORDS * Math.max(...MIXTURES.map(({ peers }) => peers)));
   let hash = 0;
   const sendmmsg = (_fd: number, _messages: unknown, count: number) => {
     hash = mix(hash, count);
@@ -64,7 +64,7 @@ function pushAll(egress: Egress, { peers, lanes, turn }: Mixture, datagrams: num
   const to = { peer: 0, account: 0 };
   for (let i = 0; i < datagrams; i++) {
     const turns = (i / turn) | 0;
-    to.peer = FIRST_PEER + (turns % peers);
+    to.peer = SOCKADDR_WORDS * (turns % peers);
     egress.sender.addSlice(64, HEADER);
     egress.sender.addSlice(128, DATAGRAM_BYTES - HEADER);
     egress.push(to, DATAGRAM_BYTES, 128, (turns % lanes) << 8);

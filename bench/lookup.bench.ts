@@ -1,6 +1,8 @@
 /** Leases asked for one destination after another: in order, at random, by public address. */
-import { compile, type Row, tableCapacity } from '../src/forwarding/compile.ts';
+import { tableCapacity } from '../src/forwarding/compile.ts';
 import { findPeer, lookup } from '../src/forwarding/table.ts';
+import { SOCKADDR_WORDS } from '../src/sys/sockaddr.ts';
+import { compile, nameOf, type Row } from '../test/support/ipv4-peers.ts';
 import { createRandom } from '../test/support/random.ts';
 import { type Case, type MicroBench, mix, type Size } from './harness.ts';
 
@@ -32,7 +34,7 @@ function cases(size: Size): readonly Case[] {
     { name: `one destination of ${leases}`, ...asking(wide, one, lookup) },
     { name: `${leases} /24`, ...asking(wide, ask(NETWORK.network, leases * 256), lookup) },
     { name: `${leases} /28`, ...asking(narrow, ask(NETWORK.network, leases * 16), lookup) },
-    { name: `peer of ${leases}`, ...asking(wide, ask(FIRST_PEER, leases), findPeer) },
+    { name: `peer of ${leases}`, ...finding(wide, ask(FIRST_PEER, leases)) },
   ];
   return runs.map((each) => ({ ...each, pieces: questions, piece: 'look-up', bytes: 0 }));
 }
@@ -42,6 +44,21 @@ function asking(table: Int32Array, addresses: Int32Array, look: typeof lookup): 
     run() {
       let hash = 0;
       for (let i = 0; i < addresses.length; i++) hash = mix(hash, look(table, addresses[i]!));
+      return hash;
+    },
+  };
+}
+
+/** Senders as they are received: socket addresses side by side. */
+function finding(table: Int32Array, peers: Int32Array): Pick<Case, 'run'> {
+  const names = new Int32Array(peers.length * SOCKADDR_WORDS);
+  for (const [i, peer] of peers.entries()) names.set(nameOf(peer >>> 0), i * SOCKADDR_WORDS);
+  return {
+    run() {
+      let hash = 0;
+      for (let at = 0; at < names.length; at += SOCKADDR_WORDS) {
+        hash = mix(hash, findPeer(table, names, at));
+      }
       return hash;
     },
   };

@@ -1,6 +1,7 @@
 /** What a tap costs a pump by the packet: while nobody listens, and by what a listener wants. */
 import * as ring from '../src/dataplane/tap/ring.ts';
 import { createTap } from '../src/dataplane/tap/writer.ts';
+import { SOCKADDR_WORDS, writeSockaddr } from '../src/sys/sockaddr.ts';
 import * as ipv4 from '../src/wire/ipv4.ts';
 import { pattern, tcp4 } from '../test/support/packets.ts';
 import { type Case, type MicroBench, mix, packetMemory, type Size } from './harness.ts';
@@ -11,7 +12,6 @@ const ROUNDS = { small: 1, real: 100 };
 const ROUND = 200;
 const STRIDE = 1_536;
 const PAYLOAD = 1_380;
-const PEER = 0x0a000002;
 const THINNED = 100;
 
 interface Wanted {
@@ -74,6 +74,8 @@ function watched(wanted: Wanted, bytes: Uint8Array, rounds: number): () => numbe
   // A ring that is full from the beginning: what was written is a whole ring ahead.
   if (wanted.full) words[ring.READ] = -ring.RECORD_BYTES;
   const tap = createTap(bytes, memory, 0);
+  const names = new Int32Array(SOCKADDR_WORDS);
+  writeSockaddr(names, 0, '192.0.2.2', 8285);
   return () => {
     let hash = length;
     for (let round = 0; round < rounds; round++) {
@@ -81,7 +83,7 @@ function watched(wanted: Wanted, bytes: Uint8Array, rounds: number): () => numbe
       for (let i = 0; i < ROUND; i++) {
         const at = i * STRIDE;
         hash = mix(hash, ipv4.destination(bytes, at));
-        if (tap.mode !== 0) tap.packet(at, length, PEER, 0);
+        if (tap.mode !== 0) tap.packet(at, length, 0, names, 0);
       }
       if (!wanted.full) words[ring.READ] = words[ring.WRITTEN]!;
     }

@@ -23,12 +23,12 @@ export interface PeerTraffic {
 export interface Accounts {
   /** A new table begins, and no pump reads the one before the last any more. */
   begin(): void;
-  /** The account of a peer (public address, unsigned) of this table; 0 where all are taken. */
-  accountOf(peer: number): number;
+  /** The account of a peer (its public address) of this table; 0 where all are taken. */
+  accountOf(peer: string): number;
   /** The peer is not in this table: it may lose its account to a peer of a later one. */
-  release(peer: number): void;
+  release(peer: string): void;
   /** Undefined for an address that never was a peer, or that has no account. */
-  traffic(peer: number): PeerTraffic | undefined;
+  traffic(peer: string): PeerTraffic | undefined;
   /** Notes who was heard since the last look: pumps have no clock for it. */
   look(unixSeconds: number): void;
   /** What was counted for strangers and for peers without an account. */
@@ -58,9 +58,9 @@ export function createAccounts(
   capacity = counters.ACCOUNTS,
 ): Accounts {
   const values = new Float64Array(shared);
-  const entries = new Map<number, Entry>();
+  const entries = new Map<string, Entry>();
   /** Peers that left, the longest gone first, with the first table that is without them. */
-  const gone = new Map<number, number>();
+  const gone = new Map<string, number>();
   let next = 1;
   let table = 0;
 

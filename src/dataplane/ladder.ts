@@ -90,7 +90,7 @@ export function createLadder(setup: PumpSetup, kernel = release()): Ladder {
 }
 
 /** Whether the kernel knows UDP_SEGMENT (4.18): setting it to 0, off, succeeds only there. */
-function segmentsUdp(address: number): boolean {
+function segmentsUdp(address: string): boolean {
   const socket = openSocket(address, 0);
   const known = trySetOption(socket, IPPROTO_UDP, UDP_SEGMENT, 0) === 0;
   libc.close(socket);

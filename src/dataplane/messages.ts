@@ -30,8 +30,8 @@ export interface PumpTask {
   readonly workers: number;
   readonly device: string;
   readonly mtu: number;
-  /** Underlay address that sockets bind to, host-order uint32. */
-  readonly bindAddress: number;
+  /** Underlay address that sockets bind to, as text. */
+  readonly bindAddress: string;
   readonly port: number;
   readonly accept: Accept;
   readonly timeToLive: TimeToLiveMode;

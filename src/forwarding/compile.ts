@@ -1,4 +1,5 @@
 import { assert } from '../assert.ts';
+import { hostBits, SOCKADDR_WORDS, sameHost, writeSockaddr } from '../sys/sockaddr.ts';
 import { maskOf, type Prefix4, prefixContains } from '../wire/address.ts';
 import {
   BLOCK_ENTRIES,
@@ -12,9 +13,11 @@ import {
   NETWORK_HOST_MASK,
   OWN_HOST_MASK,
   OWN_NETWORK,
+  PEER_ACCOUNT,
   PEER_COUNT,
   PEER_WORDS,
   PEERS_AT,
+  peerAt,
   ROOT_AT,
   ROOT_COUNT,
   ROOT_FIRST,
@@ -22,16 +25,23 @@ import {
   USED_WORDS,
 } from './table.ts';
 
-/** One lease: `length` leading bits of `network` are behind `peer`, all in the host's order. */
-export interface Row {
-  readonly network: number;
-  readonly length: number;
-  /** The node's public address, unsigned. */
-  readonly peer: number;
+/** One lease: `length` leading bits of `network` (in the host's order) are behind `peer`. */
+export interface Row extends Prefix4 {
+  /** The node's public address of either family as canonical text; empty for none. */
+  readonly peer: string;
 }
 
-/** The account of a peer (public address, unsigned); 0 is everybody's. */
-export type AccountOf = (peer: number) => number;
+/** What a table is for. */
+export interface Overlay {
+  readonly network: Prefix4;
+  /** The node's own share of it. */
+  readonly own: Prefix4;
+  /** UDP port of every node. */
+  readonly port: number;
+}
+
+/** The account of a peer, by its public address as in a row; 0 is everybody's. */
+export type AccountOf = (peer: string) => number;
 const noAccount: AccountOf = () => 0;
 
 /** Where the parts of a table begin, in words from its first. */
@@ -63,15 +73,15 @@ export function tableCapacity(network: Prefix4, leases: number): number {
 export function compile(
   table: Int32Array,
   rows: readonly Row[],
-  own: Prefix4,
-  network: Prefix4,
+  overlay: Overlay,
   accountOf: AccountOf = noAccount,
 ): number {
+  const { own, network } = overlay;
   const usable: Row[] = [];
   let passedOver = 0;
   for (const row of rows) {
     if (row.network === own.network && row.length === own.length) passedOver++;
-    else if (isUsable(row, own, network)) usable.push(row);
+    else if (isUsable(row, overlay)) usable.push(row);
   }
   const leases = fittingLeases(network, usable.length, table.length);
   usable.length = leases;
@@ -79,8 +89,8 @@ export function compile(
   writeHeader(table, layoutFor(network, room), own, network);
   table[LEASE_COUNT] = leases;
   // As a row without a peer, so that it takes its place among the prefix lengths.
-  if (prefixContains(network, own)) usable.push({ ...own, peer: 0 });
-  insertAll(table, usable, accountOf);
+  if (prefixContains(network, own)) usable.push({ ...own, peer: '' });
+  insertAll(table, usable, { port: overlay.port, accountOf });
   return rows.length - passedOver - leases;
 }
 
@@ -90,11 +100,10 @@ export function suspend(table: Int32Array): void {
 }
 
 /** Whether a row belongs into a table, beside the own subnet. */
-export function isUsable(row: Row, own: Prefix4, network: Prefix4): boolean {
+export function isUsable(row: Row, { own, network }: Overlay): boolean {
   if (!Number.isInteger(row.length) || row.length < 0 || row.length > 32) return false;
   if ((row.network & maskOf(row.length)) >>> 0 !== row.network) return false;
-  // 0.0.0.0 is no node, and marks an empty place in the hash.
-  if (row.peer >>> 0 !== row.peer || row.peer === 0) return false;
+  if (row.peer === '') return false;
   return prefixContains(network, row) && !prefixContains(own, row);
 }
 
@@ -139,6 +148,12 @@ function layoutFor(network: Prefix4, leases: number): Layout {
   };
 }
 
+/** What is known of all peers of a table. */
+interface Peers {
+  readonly port: number;
+  readonly accountOf: AccountOf;
+}
+
 /** Header words, and an empty root and hash. Blocks are cleared as they are opened. */
 function writeHeader(table: Int32Array, layout: Layout, own: Prefix4, network: Prefix4): void {
   table.fill(0, 0, layout.peersAt);
@@ -159,17 +174,17 @@ function writeHeader(table: Int32Array, layout: Layout, own: Prefix4, network: P
  * Shortest prefixes first, so that a longer one overwrites what a shorter one spread. One pass
  * over the rows for each length that occurs, of which there are few, is cheaper than a sort.
  */
-function insertAll(table: Int32Array, rows: readonly Row[], accountOf: AccountOf): void {
+function insertAll(table: Int32Array, rows: readonly Row[], peers: Peers): void {
   const occurs = new Array<boolean>(33).fill(false);
   for (const row of rows) occurs[row.length] = true;
   for (const [length, does] of occurs.entries()) {
     if (!does) continue;
-    for (const row of rows) if (row.length === length) insert(table, row, accountOf);
+    for (const row of rows) if (row.length === length) insert(table, row, peers);
   }
 }
 
-function insert(table: Int32Array, row: Row, accountOf: AccountOf): void {
-  const entry = row.peer === 0 ? 0 : slotFor(table, row.peer, accountOf) + 1;
+function insert(table: Int32Array, row: Row, peers: Peers): void {
+  const entry = row.peer === '' ? 0 : slotFor(table, row.peer, peers) + 1;
   let at = ROOT_AT + (row.network >>> 16) - table[ROOT_FIRST];
   let bits = 16;
   if (row.length > 16) {
@@ -198,21 +213,28 @@ function openBlock(table: Int32Array, at: number): number {
   return block;
 }
 
+/** The peer that is being looked for. */
+const sought = new Int32Array(SOCKADDR_WORDS);
+
 /** The slot of a peer, made at its first appearance, so that equal peers share one. */
-function slotFor(table: Int32Array, peer: number, accountOf: AccountOf): number {
-  const key = peer | 0;
+function slotFor(table: Int32Array, peer: string, { port, accountOf }: Peers): number {
+  writeSockaddr(sought, 0, peer, port);
+  const bits = hostBits(sought, 0);
   const mask = table[HASH_MASK];
-  let place = hashOf(key) & mask;
+  let place = hashOf(bits) & mask;
   for (let probes = 1; ; probes++) {
     assert(probes <= mask, 'the hash is over half full');
     const at = table[HASH_AT] + place * HASH_PLACE_WORDS;
-    if (table[at] === key) return table[at + 1] - 1;
-    if (table[at] === 0) {
+    const entry = table[at + 1];
+    if (entry !== 0) {
+      const isIt = table[at] === bits && sameHost(table, peerAt(table, entry - 1), sought, 0);
+      if (isIt) return entry - 1;
+    } else {
       const slot = table[PEER_COUNT]++;
-      const row = table[PEERS_AT] + PEER_WORDS * slot;
-      table[row] = key;
-      table[row + 1] = accountOf(peer);
-      table[at] = key;
+      const row = peerAt(table, slot);
+      table.set(sought, row);
+      table[row + PEER_ACCOUNT] = accountOf(peer);
+      table[at] = bits;
       table[at + 1] = slot + 1;
       table[LONGEST_PROBE] = Math.max(table[LONGEST_PROBE], probes);
       return slot;

@@ -1,6 +1,7 @@
 import { assert } from '../assert.ts';
+import { formatSockaddr } from '../sys/sockaddr.ts';
 import { maskOf, type Prefix4, prefixContains } from '../wire/address.ts';
-import { compile, fittingLeases, isUsable, type Row } from './compile.ts';
+import { compile, fittingLeases, isUsable, type Overlay, type Row } from './compile.ts';
 import { Journal } from './journal.ts';
 import { type PeerAccounts, PeerSlots } from './slots.ts';
 import {
@@ -13,6 +14,7 @@ import {
   NO_PEER,
   PEER_WORDS,
   PEERS_AT,
+  peerAt,
   ROOT_AT,
   ROOT_FIRST,
   USED_WORDS,
@@ -32,20 +34,19 @@ import {
  * table to the next, and the copy that they may be in is not written.
  */
 
-/** One change: the peer of that prefix now, or 0 where it has none any more. */
+/** One change: the peer of that prefix now, or the empty text where it has none any more. */
 export type Change = Row;
 
 /** A table compiled anew is at least half full, so this much emptier is worth another. */
 const MOSTLY_EMPTY = 8;
 
 export class TablePatcher {
-  readonly #own: Prefix4;
-  readonly #network: Prefix4;
+  readonly #overlay: Overlay;
   readonly #accounts: PeerAccounts;
   readonly #journal = new Journal();
   readonly #slots: PeerSlots;
-  /** Usable rows by `prefixNumber`: the peer as it stands in the table; 0 of the own subnet. */
-  readonly #rows = new Map<number, number>();
+  /** Usable rows by `prefixNumber`: their peer; the empty text of the own subnet. */
+  readonly #rows = new Map<number, string>();
   /** How many rows there are of each length. */
   readonly #lengths = new Int32Array(33);
   readonly #leftOut = new Set<number>();
@@ -56,11 +57,11 @@ export class TablePatcher {
   #sound = false;
 
   /** @param words of each copy, from `tableCapacity` */
-  constructor(own: Prefix4, network: Prefix4, words: number, accounts: PeerAccounts) {
-    this.#own = own;
-    this.#network = network;
+  constructor(overlay: Overlay, words: number, accounts: PeerAccounts) {
+    this.#overlay = overlay;
     this.#accounts = accounts;
-    this.#slots = new PeerSlots(fittingLeases(network, words, words), this.#journal, accounts);
+    const most = fittingLeases(overlay.network, words, words);
+    this.#slots = new PeerSlots(most, overlay.port, this.#journal, accounts);
     this.#owners = new Uint8Array(words);
     this.#blockLeases = new Int32Array(Math.ceil(words / BLOCK_ENTRIES));
     this.reset();
@@ -72,7 +73,7 @@ export class TablePatcher {
     this.#leftOut.clear();
     this.#lengths.fill(0);
     this.#sound = false;
-    if (this.#hasOwn()) this.#enterRow(this.#own, 0);
+    if (this.#hasOwn()) this.#enterRow(this.#overlay.own, '');
   }
 
   /**
@@ -98,12 +99,12 @@ export class TablePatcher {
 
   #compile(idle: Int32Array, current: Int32Array, changes: readonly Change[]): number {
     for (const row of changes) {
-      if (this.#takes(row)) this.#enterRow(row, row.peer | 0);
+      if (this.#takes(row)) this.#enterRow(row, row.peer);
       else this.#removeRow(row);
     }
     const rows = this.#listRows();
-    const accountOf = (peer: number) => this.#accounts.accountOf(peer);
-    const tooMany = compile(idle, rows, this.#own, this.#network, accountOf);
+    const accountOf = (peer: string) => this.#accounts.accountOf(peer);
+    const tooMany = compile(idle, rows, this.#overlay, accountOf);
     this.#releaseMissing(idle, current);
     this.#journal.noteEverything();
     // With some left out every update is a whole one, as nobody knows which fits next.
@@ -115,22 +116,26 @@ export class TablePatcher {
     // A table never filled has no hash.
     const places = before[HASH_AT] === 0 ? 0 : before[HASH_MASK] + 1;
     for (let place = 0; place < places; place++) {
-      const peer = before[before[HASH_AT] + place * HASH_PLACE_WORDS];
-      if (peer !== 0 && findPeer(table, peer) === NO_PEER) this.#accounts.release(peer >>> 0);
+      const entry = before[before[HASH_AT] + place * HASH_PLACE_WORDS + 1];
+      if (entry === 0) continue;
+      const at = peerAt(before, entry - 1);
+      if (findPeer(table, before, at) !== NO_PEER) continue;
+      this.#accounts.release(formatSockaddr(before, at));
     }
   }
 
   #listRows(): Row[] {
     const rows: Row[] = [];
     for (const [id, peer] of this.#rows) {
-      if (peer === 0) continue;
-      rows.push({ network: Math.floor(id / LENGTHS), length: id % LENGTHS, peer: peer >>> 0 });
+      if (peer === '') continue;
+      rows.push({ network: Math.floor(id / LENGTHS), length: id % LENGTHS, peer });
     }
     return rows;
   }
 
   /** Learns what a compiled table does not say: shortest first, as it was compiled. */
   #adopt(table: Int32Array, rows: readonly Row[]): void {
+    const { own } = this.#overlay;
     const used = table[USED_WORDS];
     this.#slots.reset(table);
     this.#freeBlocks.length = 0;
@@ -141,9 +146,9 @@ export class TablePatcher {
       if (count === 0) continue;
       for (const row of rows) {
         if (row.length !== length) continue;
-        this.#insert(table, row, this.#slots.adopt(table, row.peer | 0) + 1);
+        this.#insert(table, row, this.#slots.adopt(table, row.peer) + 1);
       }
-      if (length === this.#own.length && this.#hasOwn()) this.#insert(table, this.#own, 0);
+      if (length === own.length && this.#hasOwn()) this.#insert(table, own, 0);
     }
     this.#sound = true;
   }
@@ -158,7 +163,7 @@ export class TablePatcher {
   }
 
   #hasOwn(): boolean {
-    return prefixContains(this.#network, this.#own);
+    return prefixContains(this.#overlay.network, this.#overlay.own);
   }
 
   #leasesAfter(changes: readonly Change[]): number {
@@ -171,14 +176,15 @@ export class TablePatcher {
   }
 
   #isOwn(row: Row): boolean {
-    return row.network === this.#own.network && row.length === this.#own.length;
+    const { own } = this.#overlay;
+    return row.network === own.network && row.length === own.length;
   }
 
   #takes(row: Row): boolean {
-    return isUsable(row, this.#own, this.#network);
+    return isUsable(row, this.#overlay);
   }
 
-  #enterRow(row: Prefix4, peer: number): void {
+  #enterRow(row: Prefix4, peer: string): void {
     const id = prefixNumber(row);
     const before = this.#rows.size;
     this.#rows.set(id, peer);
@@ -190,7 +196,7 @@ export class TablePatcher {
   #removeRow(row: Row): boolean {
     const id = prefixNumber(row);
     if (this.#isOwn(row)) return false;
-    if (row.peer === 0) this.#leftOut.delete(id);
+    if (row.peer === '') this.#leftOut.delete(id);
     else this.#leftOut.add(id);
     const had = this.#rows.delete(id);
     if (had) this.#lengths[row.length]--;
@@ -198,7 +204,7 @@ export class TablePatcher {
   }
 
   #set(table: Int32Array, row: Row): void {
-    const peer = row.peer | 0;
+    const { peer } = row;
     const before = this.#rows.get(prefixNumber(row));
     if (before === peer) return;
     if (before !== undefined) this.#slots.drop(table, before);
@@ -212,8 +218,8 @@ export class TablePatcher {
     const before = this.#rows.get(prefixNumber(row));
     if (!this.#removeRow(row)) return;
     const cover = this.#cover(row);
-    const isPeers = cover !== undefined && cover.peer !== 0;
-    const entry = isPeers ? findPeer(table, cover.peer) + 1 : 0;
+    const isPeers = cover !== undefined && cover.peer !== '';
+    const entry = isPeers ? this.#slots.find(table, cover.peer) + 1 : 0;
     this.#replace(table, row, entry, cover === undefined ? 0 : cover.length + 1);
     this.#close(table, row);
     this.#slots.drop(table, before!);

@@ -1,12 +1,15 @@
+import { hostBits, SOCKADDR_WORDS, sameHost } from '../sys/sockaddr.ts';
+
 /**
  * Leases as flat memory: one Int32Array that a worker only indexes. It begins with a header of
  * fixed words; then come
  *   root    one entry for each /16 of the overlay network
- *   peers   slot → public address, and the account that counts its traffic
- *   hash    public address → slot, open addressing, at most half full
+ *   peers   slot → socket address, ready for the kernel, and the account that counts its traffic
+ *   hash    host → slot, open addressing, at most half full
  *   blocks  256 entries each, for the third and the fourth byte of an address
  * An entry is 0 for no peer, slot + 1 for a peer, or minus the index of the block that says more.
- * A table never filled is all zeros and has no peers.
+ * A table never filled is all zeros and has no peers. On the path a peer is its slot and nothing
+ * else: who needs the address copies its words, whatever the family.
  */
 
 /** What a look-up without an answer returns. */
@@ -32,9 +35,10 @@ export const SUSPENDED = 13;
 /** The root follows the header, at a fixed place, which saves the look-up a load. */
 export const ROOT_AT = 16;
 export const BLOCK_ENTRIES = 256;
-/** Of each peer: public address, then account. */
-export const PEER_WORDS = 2;
-/** Public address, then slot + 1; an empty place has two zeros. */
+/** Of each peer: the words of its socket address, then its account. */
+export const PEER_WORDS = SOCKADDR_WORDS + 1;
+export const PEER_ACCOUNT = SOCKADDR_WORDS;
+/** `hostBits` of the peer, then slot + 1, which is 0 in an empty place. */
 export const HASH_PLACE_WORDS = 2;
 
 /**
@@ -50,14 +54,14 @@ export function lookup(table: Int32Array, address: number): number {
   return entry - 1;
 }
 
-/** The public address (host order, unsigned) of a slot that `lookup` returned. */
-export function peerAddress(table: Int32Array, slot: number): number {
-  return table[table[PEERS_AT] + PEER_WORDS * slot] >>> 0;
+/** Where the socket address of a slot that `lookup` returned begins, in words. */
+export function peerAt(table: Int32Array, slot: number): number {
+  return table[PEERS_AT] + PEER_WORDS * slot;
 }
 
 /** The account of a slot that `lookup` returned: where its traffic is counted. */
 export function peerAccount(table: Int32Array, slot: number): number {
-  return table[table[PEERS_AT] + PEER_WORDS * slot + 1];
+  return table[table[PEERS_AT] + PEER_WORDS * slot + PEER_ACCOUNT];
 }
 
 /** How many peers there are. Slots count from 0, with gaps where peers have left. */
@@ -65,24 +69,24 @@ export function peerCount(table: Int32Array): number {
   return table[PEER_COUNT];
 }
 
-/** The slot of the peer with this public address, or NO_PEER. Probes are few and bounded. */
-export function findPeer(table: Int32Array, address: number): number {
+/**
+ * The slot of the peer whose socket address, but for the port, stands in `words` at `from`, or
+ * NO_PEER. Probes are few and bounded.
+ */
+export function findPeer(table: Int32Array, words: Int32Array, from: number): number {
   const mask = table[HASH_MASK];
-  const wanted = address | 0;
-  let place = hashOf(wanted) & mask;
+  const bits = hostBits(words, from);
+  let place = hashOf(bits) & mask;
   for (let probes = table[LONGEST_PROBE]; probes > 0; probes--) {
     const at = table[HASH_AT] + place * HASH_PLACE_WORDS;
-    const found = table[at];
-    if (found === wanted) return table[at + 1] - 1;
-    if (found === 0) return NO_PEER;
+    const entry = table[at + 1];
+    if (entry === 0) return NO_PEER;
+    if (table[at] === bits && sameHost(table, peerAt(table, entry - 1), words, from)) {
+      return entry - 1;
+    }
     place = (place + 1) & mask;
   }
   return NO_PEER;
-}
-
-/** Whether a live lease names this public address. */
-export function isPeerAddress(table: Int32Array, address: number): boolean {
-  return findPeer(table, address) !== NO_PEER;
 }
 
 /** Whether an address lies in this node's own subnet. */
@@ -100,9 +104,9 @@ export function isSuspended(table: Int32Array): boolean {
   return table[SUSPENDED] !== 0;
 }
 
-/** Spreads addresses that differ in few bits, as nodes' do, over all 32. */
-export function hashOf(address: number): number {
-  let hash = Math.imul(address ^ (address >>> 16), 0x85ebca6b);
+/** Spreads hosts that differ in few bits, as nodes do, over all 32. */
+export function hashOf(bits: number): number {
+  let hash = Math.imul(bits ^ (bits >>> 16), 0x85ebca6b);
   hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
   return hash ^ (hash >>> 16);
 }

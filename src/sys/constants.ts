@@ -41,6 +41,7 @@ export const TUN_F_USO6 = 0x40;
 // sys/socket.h, asm-generic/socket.h
 export const AF_UNIX = 1;
 export const AF_INET = 2;
+export const AF_INET6 = 10;
 export const SOCK_DGRAM = 2;
 export const SOCK_NONBLOCK = O_NONBLOCK;
 export const SOCK_CLOEXEC = O_CLOEXEC;
@@ -68,12 +69,15 @@ export const MSG_DONTWAIT = 0x40;
 export const IPPROTO_IP = 0;
 export const IPPROTO_TCP = 6;
 export const IPPROTO_UDP = 17;
+export const IPPROTO_IPV6 = 41;
 export const IP_TOS = 1;
 export const IP_MTU_DISCOVER = 10;
 export const IP_RECVTOS = 13;
 export const IP_MTU = 14;
 export const IP_PMTUDISC_DONT = 0;
 export const IP_PMTUDISC_DO = 2;
+export const IPV6_MTU_DISCOVER = 23;
+export const IPV6_MTU = 24;
 
 // linux/udp.h
 export const UDP_SEGMENT = 103;

@@ -33,11 +33,8 @@ export const CMSGHDR_LEVEL = 8;
 export const CMSGHDR_TYPE = 12;
 export const CMSGHDR_DATA = 16;
 
-/** struct sockaddr_in (netinet/in.h): host-order family, big-endian port and address. */
+/** struct sockaddr (sys/socket.h): the family in the host's order; those of IP in sockaddr.ts. */
 export const SOCKADDR_FAMILY = 0;
-export const SOCKADDR_PORT = 2;
-export const SOCKADDR_ADDRESS = 4;
-export const SOCKADDR_IN_SIZE = 16;
 
 /** struct sockaddr_un (sys/un.h): the same family, then a path that need not end in a zero. */
 export const SOCKADDR_UN_PATH = 2;

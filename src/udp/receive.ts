@@ -13,6 +13,7 @@ import {
 } from '../sys/constants.ts';
 import { EINTR } from '../sys/errno.ts';
 import { type Layout, type Slab, viewOf, writeIovec, writePointer } from '../sys/memory.ts';
+import { SOCKADDR_SIZE } from '../sys/sockaddr.ts';
 import * as struct from '../sys/struct.ts';
 
 /** The longest UDP payload is 65,507 bytes; the rest is alignment. */
@@ -25,7 +26,7 @@ export interface Receiver {
   readonly at: Int32Array;
   /** Of the last batch: bytes in the buffer. */
   readonly length: Int32Array;
-  /** Sender, host order, signed. */
+  /** Where each buffer's sender stands, a socket address in words of the slab: fixed at start. */
   readonly sender: Int32Array;
   /** Bytes of each datagram but the last; the whole length where there is only one. */
   readonly segmentSize: Int32Array;
@@ -39,7 +40,7 @@ export interface Receiver {
 
 export function createReceiver(slab: Slab, layout: Layout, fd: number, entries: number): Receiver {
   const headers = layout.take(entries * struct.MMSGHDR_SIZE, 64);
-  const names = layout.take(entries * struct.SOCKADDR_IN_SIZE, 64);
+  const names = layout.take(entries * SOCKADDR_SIZE, 64);
   const iovecs = layout.take(entries * struct.IOVEC_SIZE, 64);
   const controls = layout.take(entries * CONTROL_SIZE, 64);
   const view = viewOf(slab, headers, entries * struct.MMSGHDR_SIZE);
@@ -55,7 +56,8 @@ export function createReceiver(slab: Slab, layout: Layout, fd: number, entries: 
     const header = headers + i * struct.MMSGHDR_SIZE;
     const iovec = iovecs + i * struct.IOVEC_SIZE;
     writeIovec(slab, iovec, at[i], RECEIVE_BUFFER);
-    writePointer(slab, header + struct.MSGHDR_NAME, names + i * struct.SOCKADDR_IN_SIZE);
+    writePointer(slab, header + struct.MSGHDR_NAME, names + i * SOCKADDR_SIZE);
+    sender[i] = (names + i * SOCKADDR_SIZE) >> 2;
     writePointer(slab, header + struct.MSGHDR_IOVEC, iovec);
     words[(header + struct.MSGHDR_IOVEC_LENGTH) >> 2] = 1;
     writePointer(slab, header + struct.MSGHDR_CONTROL, controls + i * CONTROL_SIZE);
@@ -64,7 +66,7 @@ export function createReceiver(slab: Slab, layout: Layout, fd: number, entries: 
 
   /** The kernel overwrites these lengths with what it used. */
   function rearm(header: number): void {
-    words[header + (struct.MSGHDR_NAME_LENGTH >> 2)] = struct.SOCKADDR_IN_SIZE;
+    words[header + (struct.MSGHDR_NAME_LENGTH >> 2)] = SOCKADDR_SIZE;
     words[header + (struct.MSGHDR_CONTROL_LENGTH >> 2)] = CONTROL_SIZE;
   }
 
@@ -81,11 +83,8 @@ export function createReceiver(slab: Slab, layout: Layout, fd: number, entries: 
 
   function readEntry(i: number): void {
     const header = (headers + i * struct.MMSGHDR_SIZE) >> 2;
-    const name = names + i * struct.SOCKADDR_IN_SIZE + struct.SOCKADDR_ADDRESS;
     length[i] = words[header + (struct.MMSGHDR_LENGTH >> 2)];
     truncated[i] = (words[header + (struct.MSGHDR_FLAGS >> 2)] & MSG_TRUNC) === 0 ? 0 : 1;
-    sender[i] =
-      (bytes[name] << 24) | (bytes[name + 1] << 16) | (bytes[name + 2] << 8) | bytes[name + 3];
     segmentSize[i] = length[i];
     typeOfService[i] = 0;
     const used = words[header + (struct.MSGHDR_CONTROL_LENGTH >> 2)];

@@ -19,7 +19,10 @@ export interface Outbox {
   count: number;
   /** Next free iovec. */
   iovecs: number;
-  /** Of each datagram: bytes, peer (host order, signed), first iovec, inner packet it came from. */
+  /**
+   * Of each datagram: bytes, where its peer's socket address stands (in words of the table), first
+   * iovec, inner packet it came from.
+   */
   readonly size: Int32Array;
   readonly peer: Int32Array;
   readonly firstIovec: Int32Array;

@@ -3,9 +3,10 @@
  * headers are wired once; a call rewrites only addresses, sizes and counts.
  */
 import { errno, libc } from '../sys/binding.ts';
-import { AF_INET, IP_TOS, IPPROTO_IP, IPPROTO_UDP, UDP_SEGMENT } from '../sys/constants.ts';
+import { IP_TOS, IPPROTO_IP, IPPROTO_UDP, UDP_SEGMENT } from '../sys/constants.ts';
 import { EINTR } from '../sys/errno.ts';
 import { type Layout, type Slab, viewOf, writePointer } from '../sys/memory.ts';
+import { SOCKADDR_SIZE, SOCKADDR_WORDS } from '../sys/sockaddr.ts';
 import * as struct from '../sys/struct.ts';
 import { createOutbox, OUTBOX_DATAGRAMS, type Outbox, type Runs } from './runs.ts';
 
@@ -27,26 +28,29 @@ export interface Sender {
    * and `wireOne` are given is either the outbox that the sender was made with or such a copy.
    */
   rearranged(runs: Runs, order: Int32Array): Outbox;
-  /** Wires `count` runs of `from` from `first` on; they take the message slots from 0. */
-  wire(from: Outbox, runs: Runs, first: number, count: number): void;
+  /**
+   * Wires `count` runs of `from` from `first` on; they take the message slots from 0. `names` holds
+   * the socket addresses that `Outbox.peer` points at.
+   */
+  wire(names: Int32Array, from: Outbox, runs: Runs, first: number, count: number): void;
   /** Wires one datagram into the spare slot, SEND_RUNS. */
-  wireOne(from: Outbox, datagram: number): void;
+  wireOne(names: Int32Array, from: Outbox, datagram: number): void;
   /** Sends wired messages from slot `from` up to `count`: how many went, or minus the errno. */
   transmit(fd: number, from: number, count: number): number;
 }
 
-export function createSender(slab: Slab, layout: Layout, outbox: Outbox, port: number): Sender {
+export function createSender(slab: Slab, layout: Layout, outbox: Outbox): Sender {
   // Those of the outbox, then those of its copy in another order.
   const iovecs = layout.take(2 * IOVECS * struct.IOVEC_SIZE, 64);
   const messages = layout.take(SLOTS * struct.MMSGHDR_SIZE, 64);
-  const names = layout.take(SLOTS * struct.SOCKADDR_IN_SIZE, 64);
+  const targets = layout.take(SLOTS * SOCKADDR_SIZE, 64);
   const controls = layout.take(SLOTS * CONTROL_SIZE, 64);
-  const { bytes, words, low, high } = slab;
+  const { words, low, high } = slab;
   const views: Uint8Array[] = [];
   for (let i = 0; i < SLOTS; i++) {
     const message = messages + i * struct.MMSGHDR_SIZE;
     views.push(viewOf(slab, message, (SLOTS - i) * struct.MMSGHDR_SIZE));
-    wireOnce(message, names + i * struct.SOCKADDR_IN_SIZE, controls + i * CONTROL_SIZE);
+    wireOnce(message, targets + i * SOCKADDR_SIZE, controls + i * CONTROL_SIZE);
   }
   for (let i = 0; i < 2 * IOVECS; i++) writePointer(slab, iovecs + i * struct.IOVEC_SIZE, 0);
   const copy = createOutbox();
@@ -54,12 +58,9 @@ export function createSender(slab: Slab, layout: Layout, outbox: Outbox, port: n
 
   function wireOnce(message: number, name: number, control: number): void {
     writePointer(slab, message + struct.MSGHDR_NAME, name);
-    words[(message + struct.MSGHDR_NAME_LENGTH) >> 2] = struct.SOCKADDR_IN_SIZE;
+    words[(message + struct.MSGHDR_NAME_LENGTH) >> 2] = SOCKADDR_SIZE;
     writePointer(slab, message + struct.MSGHDR_IOVEC, iovecs);
     writePointer(slab, message + struct.MSGHDR_CONTROL, control);
-    bytes[name + struct.SOCKADDR_FAMILY] = AF_INET;
-    bytes[name + struct.SOCKADDR_PORT] = port >>> 8;
-    bytes[name + struct.SOCKADDR_PORT + 1] = port;
     // UDP_SEGMENT takes 16 bits (udp(7)), IP_TOS an int; CMSG_LEN counts header and data.
     wireControl(control, IPPROTO_UDP, UDP_SEGMENT, 2);
     wireControl(control + CONTROL_ENTRY, IPPROTO_IP, IP_TOS, 4);
@@ -108,24 +109,26 @@ export function createSender(slab: Slab, layout: Layout, outbox: Outbox, port: n
     copy.firstIovec[to + 1] = next;
   }
 
-  function wire(from: Outbox, runs: Runs, first: number, count: number): void {
+  function wire(names: Int32Array, from: Outbox, runs: Runs, first: number, count: number): void {
     for (let i = 0; i < count; i++) {
-      wireRun(from, i, runs.first[first + i], runs.length[first + i]);
+      const datagram = runs.first[first + i];
+      wireName(names, from.peer[datagram], i);
+      wireRun(from, i, datagram, runs.length[first + i]);
     }
   }
 
-  function wireOne(from: Outbox, datagram: number): void {
+  function wireOne(names: Int32Array, from: Outbox, datagram: number): void {
+    wireName(names, from.peer[datagram], SEND_RUNS);
     wireRun(from, SEND_RUNS, datagram, 1);
+  }
+
+  function wireName(names: Int32Array, peer: number, slot: number): void {
+    const target = (targets + slot * SOCKADDR_SIZE) >> 2;
+    for (let i = 0; i < SOCKADDR_WORDS; i++) words[target + i] = names[peer + i];
   }
 
   function wireRun(from: Outbox, slot: number, datagram: number, length: number): void {
     const message = (messages + slot * struct.MMSGHDR_SIZE) >> 2;
-    const name = names + slot * struct.SOCKADDR_IN_SIZE + struct.SOCKADDR_ADDRESS;
-    const peer = from.peer[datagram];
-    bytes[name] = peer >>> 24;
-    bytes[name + 1] = peer >>> 16;
-    bytes[name + 2] = peer >>> 8;
-    bytes[name + 3] = peer;
     const iovec = from.firstIovec[datagram];
     words[message + (struct.MSGHDR_IOVEC >> 2)] = low + iovecs + iovec * struct.IOVEC_SIZE;
     words[message + (struct.MSGHDR_IOVEC_LENGTH >> 2)] = from.firstIovec[datagram + length] - iovec;

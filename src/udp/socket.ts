@@ -1,46 +1,73 @@
-/** Opens the sockets of the underlay. Source: ip(7), udp(7), socket(7). */
+/** Opens the sockets of the underlay. Source: ip(7), ipv6(7), udp(7), socket(7). */
 import { libc } from '../sys/binding.ts';
 import * as constants from '../sys/constants.ts';
 import { check, EADDRINUSE, EADDRNOTAVAIL, SyscallError } from '../sys/errno.ts';
-import {
-  SOCKADDR_ADDRESS,
-  SOCKADDR_FAMILY,
-  SOCKADDR_IN_SIZE,
-  SOCKADDR_PORT,
-} from '../sys/struct.ts';
-import { formatAddress4 } from '../wire/address.ts';
+import { familyOf, SOCKADDR_SIZE, SOCKADDR_WORDS, writeSockaddr } from '../sys/sockaddr.ts';
 
-/** Bytes of a struct sockaddr_in for an address and port in host order. */
-export function writeSockaddr(bytes: Uint8Array, at: number, address: number, port: number): void {
-  bytes[at + SOCKADDR_FAMILY] = constants.AF_INET;
-  bytes[at + SOCKADDR_FAMILY + 1] = 0;
-  bytes[at + SOCKADDR_PORT] = port >>> 8;
-  bytes[at + SOCKADDR_PORT + 1] = port;
-  for (let i = 0; i < 4; i++) bytes[at + SOCKADDR_ADDRESS + i] = address >>> (24 - 8 * i);
-  bytes.fill(0, at + 8, at + SOCKADDR_IN_SIZE);
+/** Where each family keeps its options. */
+interface FamilyOptions {
+  readonly level: number;
+  readonly mtuDiscover: number;
+  readonly mtu: number;
+}
+
+function optionsOf(family: number): FamilyOptions {
+  const { AF_INET6, IPPROTO_IP, IPPROTO_IPV6 } = constants;
+  return family === AF_INET6
+    ? {
+        level: IPPROTO_IPV6,
+        mtuDiscover: constants.IPV6_MTU_DISCOVER,
+        mtu: constants.IPV6_MTU,
+      }
+    : { level: IPPROTO_IP, mtuDiscover: constants.IP_MTU_DISCOVER, mtu: constants.IP_MTU };
+}
+
+/** A socket address as the bytes that bind(2) and connect(2) take. */
+class SocketAddress {
+  readonly words = new Int32Array(SOCKADDR_WORDS);
+  readonly bytes = new Uint8Array(this.words.buffer);
+
+  /** @param address IPv4 or IPv6, as text */
+  static of(address: string, port: number): SocketAddress {
+    const made = new SocketAddress();
+    writeSockaddr(made.words, 0, address, port);
+    return made;
+  }
+
+  /** A copy of one that stands in other words. */
+  static from(words: Int32Array, at: number): SocketAddress {
+    const made = new SocketAddress();
+    made.words.set(words.subarray(at, at + SOCKADDR_WORDS));
+    return made;
+  }
+
+  get family(): number {
+    return familyOf(this.words, 0);
+  }
 }
 
 /**
- * A non-blocking UDP socket bound to `address` and `port` (0: any free port). Datagrams carry DF
- * (IP_PMTUDISC_DO): what the path cannot carry comes back as EMSGSIZE instead of as fragments.
- * With a port, SO_REUSEPORT lets every worker bind its own. Throws SyscallError naming the cure.
+ * A non-blocking UDP socket bound to `address`, IPv4 or IPv6, and `port` (0: any free port).
+ * Datagrams carry DF (IP_PMTUDISC_DO, which IPv6 has under the same number): what the path cannot
+ * carry comes back as EMSGSIZE instead of as fragments. With a port, SO_REUSEPORT lets every worker
+ * bind its own. Throws SyscallError naming the cure.
  * @param prepare is given the socket before anything can come to it
  */
 export function openSocket(
-  address: number,
+  address: string,
   port: number,
   prepare: (fd: number) => void = () => undefined,
 ): number {
   const type = constants.SOCK_DGRAM | constants.SOCK_NONBLOCK | constants.SOCK_CLOEXEC;
-  const fd = check(libc.socket(constants.AF_INET, type, 0), 'socket', 'cannot open a UDP socket');
-  const name = new Uint8Array(SOCKADDR_IN_SIZE);
-  writeSockaddr(name, 0, address, port);
-  const where = `${formatAddress4(address)}:${port}`;
+  const name = SocketAddress.of(address, port);
+  const fd = check(libc.socket(name.family, type, 0), 'socket', 'cannot open a UDP socket');
+  const where = address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+  const { level, mtuDiscover } = optionsOf(name.family);
   try {
     if (port !== 0) setOption(fd, constants.SOL_SOCKET, constants.SO_REUSEPORT, 1);
-    setOption(fd, constants.IPPROTO_IP, constants.IP_MTU_DISCOVER, constants.IP_PMTUDISC_DO);
+    setOption(fd, level, mtuDiscover, constants.IP_PMTUDISC_DO);
     prepare(fd);
-    check(libc.bind(fd, name, SOCKADDR_IN_SIZE), 'bind', `cannot bind UDP ${where}`);
+    check(libc.bind(fd, name.bytes, SOCKADDR_SIZE), 'bind', `cannot bind UDP ${where}`);
   } catch (error) {
     libc.close(fd);
     throw explain(error, where);
@@ -94,22 +121,22 @@ export function sizeBuffer(fd: number, direction: 'send' | 'receive', bytes: num
 
 /**
  * The path MTU that the kernel knows from our address to a peer (IP_MTU of a connected socket,
- * ip(7)); 0 where it cannot be told, for want of a route or of a descriptor: it never throws, for
- * pumps ask while packets flow, if seldom. Opens and closes a socket.
+ * ip(7), or IPV6_MTU), whose socket address stands in `words` at `at`; 0 where it cannot be told,
+ * for want of a route or of a descriptor: it never throws, for pumps ask while packets flow, if
+ * seldom. Opens and closes a socket.
  */
-export function pathMtu(from: number, to: number, port: number): number {
+export function pathMtu(from: string, words: Int32Array, at: number): number {
+  const to = SocketAddress.from(words, at);
+  const { level, mtu: option } = optionsOf(to.family);
   const type = constants.SOCK_DGRAM | constants.SOCK_CLOEXEC;
-  const fd = libc.socket(constants.AF_INET, type, 0);
+  const fd = libc.socket(to.family, type, 0);
   if (fd < 0) return 0;
-  const name = new Uint8Array(SOCKADDR_IN_SIZE);
   const mtu = new Int32Array(1);
   try {
     // The same source as the packets have, for routes may depend on it.
-    writeSockaddr(name, 0, from, 0);
-    if (libc.bind(fd, name, SOCKADDR_IN_SIZE) < 0) return 0;
-    writeSockaddr(name, 0, to, port);
-    if (libc.connect(fd, name, SOCKADDR_IN_SIZE) < 0) return 0;
-    const got = tryGetOption(fd, constants.IPPROTO_IP, constants.IP_MTU, mtu);
+    if (libc.bind(fd, SocketAddress.of(from, 0).bytes, SOCKADDR_SIZE) < 0) return 0;
+    if (libc.connect(fd, to.bytes, SOCKADDR_SIZE) < 0) return 0;
+    const got = tryGetOption(fd, level, option, mtu);
     return got < 0 ? 0 : mtu[0];
   } finally {
     libc.close(fd);

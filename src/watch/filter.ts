@@ -21,8 +21,8 @@ export interface PacketFilter {
   /** Source or destination port of TCP or UDP; each. */
   readonly ports: readonly number[];
   readonly protocol: number | undefined;
-  /** Public address of the other node, host-order uint32. */
-  readonly peer: number | undefined;
+  /** Public address of the other node, in canonical text. */
+  readonly peer: string | undefined;
   readonly dropsOnly: boolean;
 }
 
@@ -137,10 +137,10 @@ const TERMS: Readonly<Record<string, (draft: Draft, value: string) => void>> = {
     if (address === undefined || address === 0) {
       throw new FilterError(`peer takes the public address of a node, not '${value}': weft peers`);
     }
-    if (draft.peer !== undefined && draft.peer !== address) {
+    if (draft.peer !== undefined && draft.peer !== value) {
       throw new FilterError('a packet has one peer: no packet could match two');
     }
-    draft.peer = address;
+    draft.peer = value;
   },
 };
 

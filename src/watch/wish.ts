@@ -34,8 +34,7 @@ export function unite(wishes: readonly Wish[]): TapFilter {
     ...(network === undefined ? {} : { network }),
     ...(protocol === undefined ? {} : { protocol }),
     ...(port === undefined ? {} : { port }),
-    // Pumps keep addresses as signed words.
-    ...(peer === undefined ? {} : { peer: peer | 0 }),
+    ...(peer === undefined ? {} : { peer }),
   };
 }
 

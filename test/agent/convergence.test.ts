@@ -6,7 +6,7 @@ import { createAccounts } from '../../src/dataplane/accounts.ts';
 import { ACCOUNT_BLOCK } from '../../src/dataplane/counters.ts';
 import { tableCapacity } from '../../src/forwarding/compile.ts';
 import { attach, createPublication, enter, park } from '../../src/forwarding/publication.ts';
-import { lookup, peerAddress } from '../../src/forwarding/table.ts';
+import { lookup } from '../../src/forwarding/table.ts';
 import { reachableByUdp } from '../../src/lease/admission.ts';
 import { EtcdLine } from '../../src/lease/etcd/client.ts';
 import { checkEtcdOptions } from '../../src/lease/etcd/options.ts';
@@ -16,6 +16,7 @@ import type { PeerRow } from '../../src/lease/watcher.ts';
 import { createLog } from '../../src/log.ts';
 import { formatAddress4, parseAddress4, parsePrefix4 } from '../../src/wire/address.ts';
 import { type Etcd, startEtcd } from '../support/etcd.ts';
+import { peerAddress } from '../support/ipv4-peers.ts';
 import { waitFor } from '../support/waitfor.ts';
 
 const NETWORK = parsePrefix4('10.0.0.0/8')!;
@@ -64,7 +65,7 @@ describe('a change in etcd', () => {
     const accounts = createAccounts(new SharedArrayBuffer(2 * ACCOUNT_BLOCK * 8), 1);
     let heard: () => void = () => undefined;
     const published = () => heard();
-    const common = { publication, accounts, network: NETWORK, subnet: OWN.subnet };
+    const common = { publication, accounts, network: NETWORK, subnet: OWN.subnet, port: 8285 };
     const table = new PeerTable({ ...common, log, published });
     const rules = { network: NETWORK, own: OWN, reachable: reachableByUdp };
     const source = createEtcdSource(options);

@@ -12,11 +12,12 @@ import {
   type Publication,
   park,
 } from '../../src/forwarding/publication.ts';
-import { isSuspended, lookup, peerAddress } from '../../src/forwarding/table.ts';
+import { isSuspended, lookup } from '../../src/forwarding/table.ts';
 import { reachableByUdp } from '../../src/lease/admission.ts';
 import type { LeaseSink, LeaseSource } from '../../src/lease/source.ts';
 import { createLog } from '../../src/log.ts';
 import { parseAddress4, parsePrefix4 } from '../../src/wire/address.ts';
+import { peerAddress } from '../support/ipv4-peers.ts';
 import { waitFor, waitOut } from '../support/waitfor.ts';
 
 const network = parsePrefix4('10.1.0.0/16')!;
@@ -57,7 +58,8 @@ describe('the table of peers', () => {
     const { log } = createLog({ level: 'silent', format: 'json' });
     const published = (count: number) => told.push(count);
     const accounts = createAccounts(new SharedArrayBuffer(2 * ACCOUNT_BLOCK * 8), 1);
-    table = new PeerTable({ publication, accounts, network, subnet: own.subnet, log, published });
+    const overlay = { network, subnet: own.subnet, port: 8285 };
+    table = new PeerTable({ publication, accounts, ...overlay, log, published });
     peers = watchPeers({
       source,
       rules: { network, own, reachable: reachableByUdp },

@@ -2,8 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { createAccounts } from '../../src/dataplane/accounts.ts';
 import * as counters from '../../src/dataplane/counters.ts';
-import { compile, tableCapacity } from '../../src/forwarding/compile.ts';
-import { TablePatcher } from '../../src/forwarding/patch.ts';
+import { tableCapacity } from '../../src/forwarding/compile.ts';
 import {
   attach,
   createPublication,
@@ -11,8 +10,9 @@ import {
   type Fill,
   publish,
 } from '../../src/forwarding/publication.ts';
-import { findPeer, NO_PEER, peerAccount } from '../../src/forwarding/table.ts';
+import { NO_PEER, peerAccount } from '../../src/forwarding/table.ts';
 import { parsePrefix4 } from '../../src/wire/address.ts';
+import { compile, findPeer, TablePatcher, textOf } from '../support/ipv4-peers.ts';
 import { type Random, withSeed } from '../support/random.ts';
 
 const WORKERS = 2;
@@ -25,7 +25,16 @@ function create(capacity: number) {
     const at = pump * counters.ACCOUNT_BLOCK + account * counters.ACCOUNT_SLOTS + slot;
     values[at]! += much;
   };
-  return { accounts: createAccounts(shared, WORKERS, capacity), add };
+  const accounts = createAccounts(shared, WORKERS, capacity);
+  const byNumber = {
+    begin: () => accounts.begin(),
+    accountOf: (peer: number) => accounts.accountOf(textOf(peer)),
+    release: (peer: number) => accounts.release(textOf(peer)),
+    traffic: (peer: number) => accounts.traffic(textOf(peer)),
+    look: (seconds: number) => accounts.look(seconds),
+    others: () => accounts.others(),
+  };
+  return { accounts: byNumber, add };
 }
 
 describe('accounts of peers', () => {

@@ -4,13 +4,15 @@ import type { Answer } from '../../src/dataplane/answer.ts';
 import { BLOCK_SLOTS } from '../../src/dataplane/counters.ts';
 import { createDecap } from '../../src/dataplane/in/decap.ts';
 import { createEncap, REFUSED } from '../../src/dataplane/out/encap.ts';
-import { compile, type Row, tableCapacity } from '../../src/forwarding/compile.ts';
+import { tableCapacity } from '../../src/forwarding/compile.ts';
+import { findPeer, peerAt } from '../../src/forwarding/table.ts';
 import { createCoalescer } from '../../src/offload/coalesce.ts';
 import { createSegmenter, PLAIN } from '../../src/offload/segment.ts';
 import { createSlab } from '../../src/sys/memory.ts';
 import { createOutbox, createRuns, planRuns } from '../../src/udp/runs.ts';
 import { loadSum } from '../../src/wire/checksum.ts';
 import { measureHeap } from '../support/heap.ts';
+import { compile, nameOf, type Row, textOf } from '../support/ipv4-peers.ts';
 import { pattern, tcp4, udp4 } from '../support/packets.ts';
 import { shapeOf, virtioHeader } from '../support/slow-segment.ts';
 
@@ -76,7 +78,7 @@ function createLoop(): Loop {
   const sum = loadSum(memory);
   const encap = createEncap(bytes, counters, SILENT, {
     timeToLive: 'flannel',
-    bindAddress: HERE_ADDRESS,
+    bindAddress: textOf(HERE_ADDRESS),
     port: 8285,
   });
   const rules = { accept: 'strict', timeToLive: 'flannel', mtu: 1472 } as const;
@@ -85,6 +87,8 @@ function createLoop(): Loop {
   const coalescer = createCoalescer(bytes, sum, { tcp: true, udp: true });
   const here = tableOf([{ ...THERE, peer: THERE_ADDRESS }], HERE);
   const there = tableOf([{ ...HERE, peer: HERE_ADDRESS }], THERE);
+  const sender = nameOf(HERE_ADDRESS).slice();
+  const to = peerAt(here, 0);
   const { cuts } = segmenter;
   const { trains } = coalescer;
   const outbox = createOutbox();
@@ -131,7 +135,7 @@ function createLoop(): Loop {
 
   function send(size: number): void {
     outbox.size[outbox.count] = size;
-    outbox.peer[outbox.count] = THERE_ADDRESS;
+    outbox.peer[outbox.count] = to;
     outbox.count++;
   }
 
@@ -142,7 +146,8 @@ function createLoop(): Loop {
     bytes.copyWithin(at + headerLength, payload, payload + length);
     arriving += headerLength + length;
     send(headerLength + length);
-    if (!decap.admit(there, HERE_ADDRESS, at, headerLength + length)) return 0;
+    const from = findPeer(there, sender, 0);
+    if (!decap.admit(there, from, at, headerLength + length)) return 0;
     coalescer.add(at, headerLength + length);
     return 1;
   }

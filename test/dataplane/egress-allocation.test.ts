@@ -8,6 +8,7 @@ import { libc } from '../../src/sys/binding.ts';
 import { IP_PMTUDISC_DONT } from '../../src/sys/constants.ts';
 import { EAGAIN, EMSGSIZE } from '../../src/sys/errno.ts';
 import { createSlab, layOut } from '../../src/sys/memory.ts';
+import { SOCKADDR_WORDS } from '../../src/sys/sockaddr.ts';
 import { measureHeap } from '../support/heap.ts';
 
 const DATAGRAMS = 64;
@@ -46,7 +47,7 @@ function createBatches(kernel: { batch(): void }) {
   const layout = layOut(slab);
   const block = new Float64Array(counters.BLOCK_SLOTS);
   const egress = createEgress({
-    ...{ slab, layout, block, port: 8285, bindAddress: 0x0a000001, wake: -1 },
+    ...{ slab, layout, block, bindAddress: '10.0.0.1', wake: -1 },
     accounts: new Float64Array(8 * counters.ACCOUNT_SLOTS),
     tap: { mode: 0, refresh() {}, packet() {}, drop() {} },
     answer: { unreachable() {}, timeExceeded() {}, mayTellMtu: () => false, fragNeeded() {} },
@@ -54,7 +55,7 @@ function createBatches(kernel: { batch(): void }) {
     limits: { datagrams: 127 },
     lowerSegmentation() {},
   });
-  const table = new Int32Array(16);
+  const table = new Int32Array(8 * SOCKADDR_WORDS);
   const to = { peer: 0, account: 0 };
   const packet = layout.take(2048, 64);
   return {
@@ -64,7 +65,7 @@ function createBatches(kernel: { batch(): void }) {
         kernel.batch();
         for (let i = 0; i < DATAGRAMS; i++) {
           to.account = i & 7;
-          to.peer = -5 - to.account;
+          to.peer = to.account * SOCKADDR_WORDS;
           egress.sender.addSlice(packet, 52);
           egress.sender.addSlice(packet + 64, 1376);
           egress.push(to, 1428, packet, (i & 1) << 8);

@@ -6,13 +6,15 @@ import { createIngress } from '../../src/dataplane/in/ingress.ts';
 import { createLedger } from '../../src/dataplane/in/ledger.ts';
 import type { Ladder } from '../../src/dataplane/ladder.ts';
 import type { Feature } from '../../src/dataplane/messages.ts';
-import { compile, tableCapacity } from '../../src/forwarding/compile.ts';
-import { findPeer, peerAccount } from '../../src/forwarding/table.ts';
+import { tableCapacity } from '../../src/forwarding/compile.ts';
+import { peerAccount } from '../../src/forwarding/table.ts';
 import { createCoalescer } from '../../src/offload/coalesce.ts';
 import * as errors from '../../src/sys/errno.ts';
 import { createSlab, layOut } from '../../src/sys/memory.ts';
+import { formatSockaddr, SOCKADDR_SIZE } from '../../src/sys/sockaddr.ts';
 import { RECEIVE_BUFFER } from '../../src/udp/receive.ts';
 import { loadSum } from '../../src/wire/checksum.ts';
+import { compile, findPeer, nameOf, numberOf } from '../support/ipv4-peers.ts';
 import { pattern, tcp4, udp4 } from '../support/packets.ts';
 
 const VIRTIO_HEADER = 10;
@@ -82,13 +84,15 @@ function create(answers: { train: number; packet: (written: number) => number })
   };
   const at = new Int32Array(BUFFERS);
   for (let i = 0; i < BUFFERS; i++) at[i] = layout.take(RECEIVE_BUFFER, 64);
-  const receiver = { at, sender: new Int32Array(BUFFERS).fill(PEER) };
+  const name = layout.take(SOCKADDR_SIZE, 64) >> 2;
+  words.set(nameOf(PEER), name);
+  const receiver = { at, sender: new Int32Array(BUFFERS).fill(name) };
   const ledger = createLedger(receiver, accounts);
   const wishes = { tcp: true, udp: true };
   const tap = {
     ...{ mode: 1, refresh() {}, packet() {} },
-    drop: (reason: number, _at: number, _length: number, peer: number) =>
-      shown.push([reason, peer]),
+    drop: (reason: number, _at: number, _length: number, names: Int32Array, peer: number) =>
+      shown.push([reason, numberOf(formatSockaddr(names, peer))]),
   };
   const ladder = { lower: (feature: Feature) => lowered.push(feature) } as unknown as Ladder;
   const coalescer = createCoalescer(bytes, loadSum(slab.memory), wishes);
@@ -109,6 +113,7 @@ function create(answers: { train: number; packet: (written: number) => number })
       sizes[buffer]! += packet.length;
     }
     ingress.flush();
+    for (let i = 0; i < BUFFERS; i++) ledger.from(i, findPeer(table, PEER));
     for (let i = 0; i < BUFFERS; i++) ledger.note(i, counts[i]!, counts[i]!, sizes[i]!);
     ledger.settle(table, BUFFERS);
   }

@@ -16,7 +16,7 @@ import type { PumpSetup } from '../../src/dataplane/setup.ts';
 
 const MANGLING = ['7.0.0', '7.0.12-generic', '7.1.0', '7.1.4-2-pve'];
 const HONEST = ['6.17.3', '6.18.44', '7.1.5', '7.2.0-rc1', '8.0.1', '17.0.1'];
-const LOOPBACK = 0x7f000001;
+const LOOPBACK = '127.0.0.1';
 
 /** The ladder of an out pump whose queue was opened with everything. */
 function opened(kernel: string, disabled: readonly Feature[], forced: readonly Feature[]) {

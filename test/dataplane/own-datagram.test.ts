@@ -4,8 +4,9 @@ import { describe, test } from 'node:test';
 import type { Answer } from '../../src/dataplane/answer.ts';
 import { BLOCK_SLOTS, TX_LOOP } from '../../src/dataplane/counters.ts';
 import { createEncap, REFUSED } from '../../src/dataplane/out/encap.ts';
-import { compile, tableCapacity } from '../../src/forwarding/compile.ts';
+import { tableCapacity } from '../../src/forwarding/compile.ts';
 import { parseAddress4, parsePrefix4 } from '../../src/wire/address.ts';
+import { compile } from '../support/ipv4-peers.ts';
 
 const SILENT: Answer = {
   unreachable: () => {},
@@ -95,8 +96,7 @@ describe('our own datagram inside the overlay', () => {
   test(`is dropped as loop, and nothing else is, by ${shapes.length} packets`, () => {
     const bytes = new Uint8Array(256);
     const block = new Float64Array(BLOCK_SLOTS);
-    const bindAddress = parseAddress4(NODE)!;
-    const rules = { timeToLive: 'keep', bindAddress, port: 8285 } as const;
+    const rules = { timeToLive: 'keep', bindAddress: NODE, port: 8285 } as const;
     const encap = createEncap(bytes, block, SILENT, rules);
     for (const shape of shapes) {
       const packet = build(shape);

@@ -3,12 +3,15 @@ import { describe, it } from 'node:test';
 import { createTaps, type TapFilter, type TappedPacket } from '../../src/dataplane/tap/reader.ts';
 import * as ring from '../../src/dataplane/tap/ring.ts';
 import { createTap } from '../../src/dataplane/tap/writer.ts';
+import { NO_ADDRESS, SOCKADDR_WORDS, writeSockaddr } from '../../src/sys/sockaddr.ts';
 import { parseAddress4 } from '../../src/wire/address.ts';
 import { icmp4, tcp4, udp4 } from '../support/packets.ts';
 import { withSeed } from '../support/random.ts';
 
 const EVERYTHING: TapFilter = { packets: true, drops: true, snapLength: 65_535, every: 1 };
-const PEER = parseAddress4('192.0.2.7')! | 0;
+const PEER = '192.0.2.7';
+const NAME = new Int32Array(SOCKADDR_WORDS);
+writeSockaddr(NAME, 0, PEER, 8285);
 
 /** One worker's two taps and their reader; `put` lays a packet where a pump would have it. */
 function create() {
@@ -44,17 +47,17 @@ describe('tap', () => {
     const packet = udp4(new Uint8Array([1, 2, 3]));
     const before = Date.now();
     out.refresh();
-    out.packet(64, put(packet), PEER, 1400);
+    out.packet(64, put(packet), 1400, NAME, 0);
     into.refresh();
-    into.drop(21, 64, put(packet), 0);
+    into.drop(21, 64, put(packet), NO_ADDRESS, 0);
     stop();
     assert.equal(seen.length, 2);
     const [first, second] = seen as [TappedPacket, TappedPacket];
     assert.deepEqual([first.direction, first.reason, first.segment], ['tx', undefined, 1400]);
-    assert.equal(first.peer, parseAddress4('192.0.2.7'));
+    assert.equal(first.peer, PEER);
     assert.deepEqual(first.bytes, packet);
     assert.ok(first.time >= before - 1 && first.time <= Date.now() + 1);
-    assert.deepEqual([second.direction, second.reason, second.peer], ['rx', 21, 0]);
+    assert.deepEqual([second.direction, second.reason, second.peer], ['rx', 21, '']);
   });
 
   it('is silent before somebody listens and after nobody does, and has one listener', () => {
@@ -68,7 +71,7 @@ describe('tap', () => {
     stop();
     out.refresh();
     assert.equal(out.mode, 0);
-    out.packet(64, length, PEER, 0);
+    out.packet(64, length, 0, NAME, 0);
     taps.listen(EVERYTHING, events)();
     assert.deepEqual(seen, []);
   });
@@ -84,13 +87,13 @@ describe('tap', () => {
         { source: '10.9.9.9', destination: '10.9.9.8' },
       ),
     };
-    const keeps = (filter: Partial<TapFilter>, peer = PEER): string[] => {
+    const keeps = (filter: Partial<TapFilter>): string[] => {
       const { out, taps, seen, events, put } = create();
       const stop = taps.listen({ ...EVERYTHING, ...filter }, events);
       out.refresh();
       const kept = Object.entries(packets).flatMap(([name, packet]) => {
         const already = seen.length;
-        out.packet(64, put(packet), peer, 0);
+        out.packet(64, put(packet), 0, NAME, 0);
         return [[name, already] as const];
       });
       stop();
@@ -105,7 +108,7 @@ describe('tap', () => {
     const network = { network: parseAddress4('10.9.9.8')! | 0, mask: -1 };
     assert.deepEqual(keeps({ network }), ['elsewhere']);
     assert.deepEqual(keeps({ peer: PEER }), ['tcp', 'udp', 'icmp', 'elsewhere']);
-    assert.deepEqual(keeps({ peer: PEER + 1 }), []);
+    assert.deepEqual(keeps({ peer: '192.0.2.8' }), []);
     assert.deepEqual(keeps({ packets: false }), []);
   });
 
@@ -114,8 +117,8 @@ describe('tap', () => {
     const stop = taps.listen({ ...EVERYTHING, every: 10, snapLength: 21 }, events);
     const length = put(udp4(new Uint8Array(100)));
     out.refresh();
-    for (let i = 0; i < 100; i++) out.packet(64, length, PEER, 0);
-    for (let i = 0; i < 7; i++) out.drop(16, 64, length, PEER);
+    for (let i = 0; i < 100; i++) out.packet(64, length, 0, NAME, 0);
+    for (let i = 0; i < 7; i++) out.drop(16, 64, length, NAME, 0);
     stop();
     assert.equal(seen.filter(({ reason }) => reason === undefined).length, 10);
     assert.equal(seen.filter(({ reason }) => reason === 16).length, 7);
@@ -128,7 +131,7 @@ describe('tap', () => {
     const length = put(udp4(new Uint8Array(100)));
     const drop = (times: number) => {
       out.refresh();
-      for (let i = 0; i < times; i++) out.drop(16, 64, length, PEER);
+      for (let i = 0; i < times; i++) out.drop(16, 64, length, NAME, 0);
     };
     drop(20);
     taps.tune({ ...EVERYTHING, protocol: 6 });
@@ -148,7 +151,7 @@ describe('tap', () => {
     test.mock.method(Date, 'now', () => set);
     const stop = taps.listen(EVERYTHING, events);
     out.refresh();
-    out.packet(64, put(udp4(new Uint8Array(4))), PEER, 0);
+    out.packet(64, put(udp4(new Uint8Array(4))), 0, NAME, 0);
     stop();
     assert.ok(Math.abs(seen[0]!.time - set) < 1_000);
   });
@@ -158,7 +161,7 @@ describe('tap', () => {
     const stop = taps.listen(EVERYTHING, events);
     const length = put(udp4(new Uint8Array(60_000)));
     out.refresh();
-    for (let i = 0; i < 200; i++) out.packet(64, length, PEER, 0);
+    for (let i = 0; i < 200; i++) out.packet(64, length, 0, NAME, 0);
     stop();
     assert.ok(seen.length > 60 && seen.length < 100, `${seen.length}`);
     assert.equal(seen.length + lost(), 200);
@@ -175,7 +178,7 @@ describe('tap', () => {
           const length = random.between(20, 20_000);
           const mark = random.below(256);
           put(new Uint8Array(length).fill(mark));
-          out.packet(64, length, PEER, 0);
+          out.packet(64, length, 0, NAME, 0);
           expected.push({ length, mark });
           bytes += length + 64;
         }
@@ -195,7 +198,7 @@ describe('tap', () => {
       const stop = taps.listen({ ...EVERYTHING, network, protocol: 6, port: 80 }, events);
       out.refresh();
       for (let i = 0; i < 20_000; i++) {
-        out.drop(17, 64, put(random.bytes(random.below(80))), PEER);
+        out.drop(17, 64, put(random.bytes(random.below(80))), NAME, 0);
       }
       stop();
     });

@@ -1,22 +1,21 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { compile, type Row, tableCapacity } from '../../src/forwarding/compile.ts';
-import { prefixNumber, TablePatcher } from '../../src/forwarding/patch.ts';
+import { tableCapacity } from '../../src/forwarding/compile.ts';
+import { prefixNumber } from '../../src/forwarding/patch.ts';
 import { createPublication, type Publication, publish } from '../../src/forwarding/publication.ts';
 import {
-  findPeer,
   HASH_AT,
   LEASE_COUNT,
   lookup,
   NO_PEER,
   peerAccount,
-  peerAddress,
   peerCount,
   ROOT_AT,
   USED_WORDS,
 } from '../../src/forwarding/table.ts';
 import type { Prefix4 } from '../../src/wire/address.ts';
+import { compile, findPeer, peerAddress, type Row, TablePatcher } from '../support/ipv4-peers.ts';
 import { createRandom, type Random, runSeed, withSeed } from '../support/random.ts';
 import { rounds } from '../support/rounds.ts';
 import { slowSize } from '../support/slow-table.ts';

@@ -6,7 +6,8 @@ import {
   park,
   type Reader,
 } from '../../src/forwarding/publication.ts';
-import { findPeer, lookup, NO_PEER, peerAddress } from '../../src/forwarding/table.ts';
+import { lookup, NO_PEER } from '../../src/forwarding/table.ts';
+import { findPeer, peerAddress } from '../support/ipv4-peers.ts';
 
 /** What the worker is to do: look up all probes, breath after breath, until told to stop. */
 export interface ReaderTask {

@@ -2,8 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { test } from 'node:test';
 import { Worker } from 'node:worker_threads';
-import { compile, type Row, tableCapacity } from '../../src/forwarding/compile.ts';
-import { TablePatcher } from '../../src/forwarding/patch.ts';
+import { tableCapacity } from '../../src/forwarding/compile.ts';
 import {
   attach,
   createPublication,
@@ -13,6 +12,7 @@ import {
   park,
   publish,
 } from '../../src/forwarding/publication.ts';
+import { compile, type Row, TablePatcher } from '../support/ipv4-peers.ts';
 import type { ReaderReport, ReaderTask } from './publication-reader.ts';
 
 const NETWORK = { network: 0x0a000000, length: 16 };

@@ -1,16 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { compile, type Row, tableCapacity } from '../../src/forwarding/compile.ts';
+import { tableCapacity } from '../../src/forwarding/compile.ts';
 import {
-  findPeer,
-  isPeerAddress,
   lookup,
   NO_PEER,
   networkContains,
   ownContains,
-  peerAddress,
   peerCount,
 } from '../../src/forwarding/table.ts';
+import { compile, findPeer, isPeerAddress, peerAddress, type Row } from '../support/ipv4-peers.ts';
 import { type Random, withSeed } from '../support/random.ts';
 import { rounds } from '../support/rounds.ts';
 import {

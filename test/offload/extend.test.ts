@@ -3,10 +3,11 @@ import { test } from 'node:test';
 import type { Answer } from '../../src/dataplane/answer.ts';
 import { BLOCK_SLOTS } from '../../src/dataplane/counters.ts';
 import { createDecap } from '../../src/dataplane/in/decap.ts';
-import { compile, tableCapacity } from '../../src/forwarding/compile.ts';
+import { tableCapacity } from '../../src/forwarding/compile.ts';
 import { createCoalescer } from '../../src/offload/coalesce.ts';
 import { NO_TRAIN } from '../../src/offload/trains.ts';
 import { loadSum } from '../../src/wire/checksum.ts';
+import { compile, findPeer } from '../support/ipv4-peers.ts';
 import { pattern, tcp4, udp4 } from '../support/packets.ts';
 import { slowChecksum } from '../support/slow-checksum.ts';
 import { finishTransport } from '../support/slow-segment.ts';
@@ -94,7 +95,8 @@ for (const [name, flow] of FLOWS) {
         const label = `bit ${bit}${repair ? ', repaired' : ''}`;
         begin(flow);
         const at = place(2, packet);
-        const joins = decap.admit(table, PEER.peer | 0, at, packet.length) && joinsByAdd(at);
+        const joins =
+          decap.admit(table, findPeer(table, PEER.peer), at, packet.length) && joinsByAdd(at);
         begin(flow);
         assert.equal(coalescer.extend(place(2, packet), packet.length), joins, label);
         assert.equal(trains.packets[0], joins ? 3 : 2, label);

@@ -140,7 +140,7 @@ export class ScriptedKernel {
       message.numbers.push(whole.readUInt32BE(from + 12));
       message.sizes.push(Math.min(size, whole.length - from));
     }
-    return { peer: bytes[name + struct.SOCKADDR_ADDRESS + 3]!, typeOfService, ...message };
+    return { peer: bytes[name + 7]!, typeOfService, ...message };
   }
 }
 

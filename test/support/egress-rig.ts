@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import * as counters from '../../src/dataplane/counters.ts';
 import { createEgress, type Egress } from '../../src/dataplane/out/egress.ts';
 import { createSlab, layOut } from '../../src/sys/memory.ts';
+import { SOCKADDR_WORDS, writeSockaddr } from '../../src/sys/sockaddr.ts';
 import { type Ask, type Message, PATH_MTU, type Script, ScriptedKernel } from './egress-kernel.ts';
 
 export const FIRST_LANE_FD = 100;
@@ -57,7 +58,7 @@ export function createEgressRig(script: Script = {}, options: RigOptions = {}) {
     restore: () => kernel.restore(),
   };
   const egress: Egress = createEgress({
-    ...{ slab, layout, block, accounts, limits, port: 8285, bindAddress: 0x7f000001 },
+    ...{ slab, layout, block, accounts, limits, bindAddress: '127.0.0.1' },
     tap: { mode: 0 } as never,
     answer: {
       unreachable() {},
@@ -69,7 +70,7 @@ export function createEgressRig(script: Script = {}, options: RigOptions = {}) {
     wake: WAKE_FD,
     lowerSegmentation: () => rig.lowered++,
   });
-  const table = new Int32Array(16);
+  const table = tableOfNames();
   const packets = layout.take(64 * 64, 64);
   const arena = layout.take(ARENA, 64);
   let next = arena;
@@ -90,12 +91,21 @@ export function createEgressRig(script: Script = {}, options: RigOptions = {}) {
     const header = Math.min(HEADER, size);
     egress.sender.addSlice(at, header);
     if (size > header) egress.sender.addSlice(at + header, size - header);
-    const to = { peer: 0xc0000200 | peer, account: peer };
+    const to = { peer: SOCKADDR_WORDS * peer, account: peer };
     egress.push(to, size, packet, (lane << 8) | typeOfService);
     return number;
   }
 
   return rig;
+}
+
+/** Socket addresses of peers, by the last byte of each. */
+function tableOfNames(): Int32Array {
+  const names = new Int32Array(256 * SOCKADDR_WORDS);
+  for (let peer = 0; peer < 256; peer++) {
+    writeSockaddr(names, peer * SOCKADDR_WORDS, `192.0.2.${peer}`, 8285);
+  }
+  return names;
 }
 
 function dropsOf(block: Float64Array): Record<string, number> {

@@ -8,7 +8,7 @@ import { formatAddress4, parseAddress4 } from '../../src/wire/address.ts';
 import { fragments4, icmp4, tcp4, udp4 } from '../support/packets.ts';
 import { runSeed } from '../support/random.ts';
 
-const PEER = parseAddress4('192.0.2.7')!;
+const PEER = '192.0.2.7';
 
 function tapped(bytes: Uint8Array, rest: Partial<TappedPacket> = {}): TappedPacket {
   const base = { direction: 'tx', worker: 0, time: 0, peer: PEER, segment: 0 } as const;
@@ -20,7 +20,7 @@ const PACKETS: Readonly<Record<string, TappedPacket>> = {
   tcp: tapped(tcp4(new Uint8Array(4), { sourcePort: 40_000, destinationPort: 80 })),
   udp: tapped(udp4(new Uint8Array(4), { sourcePort: 80, destinationPort: 40_000 })),
   icmp: tapped(icmp4(8, 0, new Uint8Array(4)), { reason: 20 }),
-  stranger: tapped(udp4(new Uint8Array(4)), { peer: 0, reason: 23, direction: 'rx' }),
+  stranger: tapped(udp4(new Uint8Array(4)), { peer: '', reason: 23, direction: 'rx' }),
   later: tapped(fragments4(udp4(new Uint8Array(40), { destinationPort: 80 }), 16)[1]!),
   short: tapped(udp4(new Uint8Array(4)).subarray(0, 19)),
   none: tapped(new Uint8Array(0)),
@@ -158,7 +158,7 @@ describe('one filter for all listeners', () => {
     const ports = view[9] === 1 ? [] : [view.readUInt16BE(20), view.readUInt16BE(22)];
     return (
       (packet.reason === undefined ? filter.packets : filter.drops) &&
-      (peer === undefined || peer === (packet.peer | 0)) &&
+      (peer === undefined || peer === packet.peer) &&
       (network === undefined || inNetwork(source) || inNetwork(destination)) &&
       (protocol === undefined || protocol === view[9]) &&
       (port === undefined || ports.includes(port))
@@ -189,7 +189,7 @@ describe('one filter for all listeners', () => {
     assert.deepEqual(united, {
       ...{ packets: true, drops: true, snapLength: 96, every: 7, dropsEvery: 3 },
       network: { network: 0x0af40200, mask: 0xffffff00 | 0 },
-      ...{ protocol: 6, port: 80, peer: PEER | 0 },
+      ...{ protocol: 6, port: 80, peer: PEER },
     });
   });
 });

@@ -48,7 +48,7 @@ const TCP = tcp4(new Uint8Array(4));
 const UDP = udp4(new Uint8Array(4));
 
 function packet(time: number, bytes = UDP, reason?: number): TappedPacket {
-  const base = { direction: 'tx', worker: 0, peer: 7, segment: 0, reason } as const;
+  const base = { direction: 'tx', worker: 0, peer: '192.0.2.7', segment: 0, reason } as const;
   return { ...base, time, bytes, length: bytes.length };
 }
 

@@ -88,7 +88,9 @@ export class Forwarder {
   private forwarding = false;
   private stopping = false;
   private readonly kernel = new CountersSince();
-  private readonly books = new PeerBooks((peer) => this.pool?.accounts.traffic(peer));
+  private readonly books = new PeerBooks((peer) =>
+    this.pool?.accounts.traffic(formatAddress4(peer)),
+  );
   private readonly revival = new Revival();
   private reviving: NodeJS.Timeout | undefined;
   /** The device was deleted under the pumps, and nothing is forwarded until the next start. */
@@ -181,7 +183,7 @@ export class Forwarder {
       workers: this.workers,
       device: device.name,
       mtu: device.mtu,
-      bindAddress: uplink.address,
+      bindAddress: formatAddress4(uplink.address),
       port,
       accept: config.accept,
       timeToLive: config.timeToLive,
@@ -201,7 +203,7 @@ export class Forwarder {
     const { network, subnet } = device;
     const published = () => this.options.published();
     const { publication, accounts } = pool;
-    this.table = new PeerTable({ publication, accounts, network, subnet, log, published });
+    this.table = new PeerTable({ publication, accounts, network, subnet, port, log, published });
     if (this.peers !== undefined) this.table.set(this.peers.rows(), this.suspended);
   }
 

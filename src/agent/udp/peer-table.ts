@@ -1,11 +1,11 @@
 import type { Accounts } from '../../dataplane/accounts.ts';
-import { suspend } from '../../forwarding/compile.ts';
+import { type Row, suspend } from '../../forwarding/compile.ts';
 import { prefixNumber, TablePatcher } from '../../forwarding/patch.ts';
 import type { Publication } from '../../forwarding/publication.ts';
 import { publish } from '../../forwarding/publication.ts';
 import type { PeerRow } from '../../lease/watcher.ts';
 import type { Logger } from '../../log.ts';
-import type { Prefix4 } from '../../wire/address.ts';
+import { formatAddress4, type Prefix4 } from '../../wire/address.ts';
 
 /** A reader holds the idle table for a breath; one that hangs must not make us spin. */
 const FIRST_RETRY_MS = 1;
@@ -16,6 +16,8 @@ export interface PeerTableOptions {
   readonly accounts: Accounts;
   readonly network: Prefix4;
   readonly subnet: Prefix4;
+  /** UDP port of every node. */
+  readonly port: number;
   readonly log: Logger;
   /** Called after each publication, with the number of those so far. */
   readonly published: (publications: number) => void;
@@ -35,8 +37,9 @@ export class PeerTable {
 
   constructor(options: PeerTableOptions) {
     this.options = options;
-    const { publication, accounts, subnet, network } = options;
-    this.patcher = new TablePatcher(subnet, network, publication.tables[0].length, accounts);
+    const { publication, accounts, subnet: own, network, port } = options;
+    const words = publication.tables[0].length;
+    this.patcher = new TablePatcher({ own, network, port }, words, accounts);
   }
 
   /**
@@ -80,7 +83,7 @@ export class PeerTable {
     let leftOut = 0;
     const done = publish(publication, (idle, current) => {
       accounts.begin();
-      leftOut = this.patcher.update(idle, current, changes);
+      leftOut = this.patcher.update(idle, current, changes.map(asRow));
       if (this.suspended) suspend(idle);
     });
     if (!done) return false;
@@ -101,4 +104,9 @@ export class PeerTable {
     }
     this.leftOut = leftOut;
   }
+}
+
+/** As the table knows peers: by the text of their address, none by the empty text. */
+function asRow({ network, length, peer }: PeerRow): Row {
+  return { network, length, peer: peer === 0 ? '' : formatAddress4(peer) };
 }

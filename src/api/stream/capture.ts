@@ -5,7 +5,6 @@ import { dropReason } from '../../watch/describe.ts';
 import type { PacketFilter } from '../../watch/filter.ts';
 import * as pcapng from '../../watch/pcapng.ts';
 import type { Listening, Watch } from '../../watch/watch.ts';
-import { formatAddress4 } from '../../wire/address.ts';
 import type { Way } from './outflow.ts';
 
 export interface CaptureOrder {
@@ -153,7 +152,7 @@ function encode(packet: TappedPacket, snapLength: number, lostBefore: number): U
 export function commentOn(packet: TappedPacket): string {
   const reason = dropReason(packet);
   const parts = [
-    packet.peer === 0 ? 'peer unknown' : `peer ${formatAddress4(packet.peer)}`,
+    packet.peer === '' ? 'peer unknown' : `peer ${packet.peer}`,
     ...(reason === null ? [] : [`dropped: ${reason.label} (${reason.meaning})`]),
     ...(packet.segment === 0 ? [] : [`superpacket, cut every ${packet.segment} bytes of payload`]),
   ];

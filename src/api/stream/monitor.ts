@@ -6,7 +6,6 @@ import { describePacket, dropReason } from '../../watch/describe.ts';
 import type { PacketFilter } from '../../watch/filter.ts';
 import type { Listening, Watch } from '../../watch/watch.ts';
 import { LEAST_SNAP_LENGTH } from '../../watch/wish.ts';
-import { formatAddress4 } from '../../wire/address.ts';
 import { totals } from '../answer/totals.ts';
 import type { Way } from './outflow.ts';
 import { Allowance, Pace, PERIOD_MS } from './pace.ts';
@@ -130,7 +129,7 @@ function seen(packet: TappedPacket): SeenPacket {
     atSeconds: packet.time / 1000,
     direction: packet.direction,
     worker: packet.worker,
-    peer: packet.peer === 0 ? null : formatAddress4(packet.peer),
+    peer: packet.peer === '' ? null : packet.peer,
     length: packet.length,
     segmentBytes: packet.segment === 0 ? null : packet.segment,
     reason: reason?.label ?? null,

@@ -3,15 +3,7 @@
  * the port can send; so the sender must be a peer, the inner source its own, the inner destination
  * ours.
  */
-import {
-  findPeer,
-  isSuspended,
-  lookup,
-  NO_PEER,
-  ownContains,
-  peerAddress,
-  peerCount,
-} from '../../forwarding/table.ts';
+import { isSuspended, lookup, NO_PEER, ownContains, peerCount } from '../../forwarding/table.ts';
 import { isOwnEcho } from '../../wire/icmp.ts';
 import {
   decrementTimeToLive,
@@ -28,7 +20,7 @@ import * as counters from '../counters.ts';
 import type { Accept, TimeToLiveMode } from '../messages.ts';
 
 export interface Decap {
-  /** True to let the packet in; else the reason is counted. `sender` is the outer source. */
+  /** True to let the packet in; else the reason is counted. `sender` is a slot, or NO_PEER. */
   admit(table: Int32Array, sender: number, at: number, length: number): boolean;
   /** Counter slot of the last refusal, SENTINELS among them. */
   reason: number;
@@ -97,11 +89,10 @@ export function createDecap(
 
   /** The table answers both questions at once where the packet is honest. */
   function fromPeer(table: Int32Array, sender: number, from: number): boolean {
-    const slot = lookup(table, from);
-    if (slot !== NO_PEER && (peerAddress(table, slot) | 0) === sender) return true;
+    if (sender !== NO_PEER && lookup(table, from) === sender) return true;
     if (isSuspended(table)) return refuse(counters.RX_LEASE_LOST);
     if (anySender) return true;
-    if (findPeer(table, sender) === NO_PEER) return refuse(counters.RX_UNKNOWN_PEER);
+    if (sender === NO_PEER) return refuse(counters.RX_UNKNOWN_PEER);
     if (!strict) return true;
     return refuse(isMartian(table, from) ? counters.RX_MARTIAN_SOURCE : counters.RX_SPOOFED_SOURCE);
   }

@@ -173,7 +173,7 @@ export function createIngress(options: IngressOptions): Ingress {
 
   /** Of a train the first packet stands for all. */
   function dropped(reason: number, at: number, length: number): void {
-    if (tap.mode !== 0) tap.drop(reason, at, length, ledger.senderOf(at));
+    if (tap.mode !== 0) tap.drop(reason, at, length, words, ledger.senderOf(at));
   }
 
   /** Each packet is its own sender's: with `--accept any` one train may have packets of several. */

@@ -4,16 +4,18 @@
  * place only and no account ever goes back.
  */
 import { assert } from '../../assert.ts';
-import { findPeer, NO_PEER, peerAccount } from '../../forwarding/table.ts';
+import { NO_PEER, peerAccount } from '../../forwarding/table.ts';
 import { RECEIVE_BUFFER, type Receiver } from '../../udp/receive.ts';
 import * as counters from '../counters.ts';
 
 export interface Ledger {
   /** What buffer `i` brought: so many datagrams, and of them the packets that were let in. */
   note(i: number, datagrams: number, admitted: number, payload: number): void;
+  /** Who sent buffer `i`: a slot of this batch's table, or NO_PEER. */
+  from(i: number, peer: number): void;
   /** A packet that was let in, and that the TUN then refused; `at` lies in its buffer. */
   lose(at: number, length: number): void;
-  /** Outer source of the packet at `at`. */
+  /** Where the outer source of the packet at `at` stands, in words of the slab. */
   senderOf(at: number): number;
   /** Adds the first `count` buffers to the accounts of their senders, and begins a new batch. */
   settle(table: Int32Array, count: number): void;
@@ -28,6 +30,7 @@ export function createLedger(
   for (let i = 0; i < entries; i++) {
     assert(receiver.at[i] === first + i * RECEIVE_BUFFER, 'receive buffers lie side by side');
   }
+  const peerOf = new Int32Array(entries);
   const datagramsOf = new Int32Array(entries);
   const admittedOf = new Int32Array(entries);
   const payloadOf = new Int32Array(entries);
@@ -52,7 +55,7 @@ export function createLedger(
 
   function settle(table: Int32Array, count: number): void {
     for (let i = 0; i < count; i++) {
-      const slot = findPeer(table, receiver.sender[i]);
+      const slot = peerOf[i];
       const account = slot === NO_PEER ? 0 : peerAccount(table, slot) * counters.ACCOUNT_SLOTS;
       const written = admittedOf[i] - lostOf[i];
       accounts[account + counters.ACCOUNT_PACKETS] += written;
@@ -64,8 +67,13 @@ export function createLedger(
     }
   }
 
+  function from(i: number, peer: number): void {
+    peerOf[i] = peer;
+  }
+
   return {
     note,
+    from,
     lose,
     senderOf(at) {
       return receiver.sender[bufferOf(at)];

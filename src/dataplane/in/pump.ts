@@ -1,9 +1,10 @@
 /** The in pump: datagrams of peers → TUN. */
+import { findPeer } from '../../forwarding/table.ts';
 import { createCoalescer } from '../../offload/coalesce.ts';
 import { type ArrivalFilter, loadArrivalFilter } from '../../sys/bpf.ts';
 import * as constants from '../../sys/constants.ts';
 import { EAGAIN, EBADF, errnoName } from '../../sys/errno.ts';
-import { createSlab, layOut } from '../../sys/memory.ts';
+import { createSlab, layOut, type Slab } from '../../sys/memory.ts';
 import { createTunWriter } from '../../tun/write.ts';
 import { createReceiver, type Receiver } from '../../udp/receive.ts';
 import { openSocket, setOption, sizeBuffer } from '../../udp/socket.ts';
@@ -63,16 +64,7 @@ export function createInPump(setup: PumpSetup): BuiltPump | undefined {
   const ledger = createLedger(receiver, setup.accounts);
   const tun = { slab, layout, writer, block, tap, ledger };
   const ingress = createIngress({ ...tun, coalescer, wishes, ladder });
-  const pump = inPump({
-    setup,
-    bytes: slab.bytes,
-    receiver,
-    decap,
-    ingress,
-    overflow,
-    tap,
-    ledger,
-  });
+  const pump = inPump({ setup, slab, receiver, decap, ingress, overflow, tap, ledger });
   return { pump, slab, layout, fd: socket };
 }
 
@@ -91,7 +83,7 @@ function countArrivals(socket: number, filter: ArrivalFilter | undefined): void 
 
 interface Parts {
   readonly setup: PumpSetup;
-  readonly bytes: Uint8Array;
+  readonly slab: Slab;
   readonly receiver: Receiver;
   readonly decap: Decap;
   readonly ingress: Ingress;
@@ -101,7 +93,8 @@ interface Parts {
 }
 
 function inPump(parts: Parts): Pump {
-  const { bytes, receiver, decap, ingress, overflow, tap, ledger } = parts;
+  const { receiver, decap, ingress, overflow, tap, ledger } = parts;
+  const { bytes, words } = parts.slab;
   const { block } = parts.setup;
   const { device, timeToLive } = parts.setup.task;
   const keepsTimeToLive = timeToLive === 'keep';
@@ -141,9 +134,11 @@ function inPump(parts: Parts): Pump {
     const at = receiver.at[i];
     const length = receiver.length[i];
     const step = receiver.segmentSize[i];
+    const sender = findPeer(table, words, receiver.sender[i]);
+    ledger.from(i, sender);
     if (receiver.truncated[i] !== 0) {
       block[counters.RX_TRUNCATED]++;
-      if (tap.mode !== 0) tap.drop(counters.RX_TRUNCATED, at, length, receiver.sender[i]);
+      if (tap.mode !== 0) tap.drop(counters.RX_TRUNCATED, at, length, words, receiver.sender[i]);
       count(i, 1);
       ledger.note(i, 1, 0, 0);
       return;
@@ -160,7 +155,10 @@ function inPump(parts: Parts): Pump {
     do {
       const size = Math.min(length - from, step);
       datagrams++;
-      if ((follows && ingress.extend(at + from, size)) || takeOne(table, i, at + from, size)) {
+      if (
+        (follows && ingress.extend(at + from, size)) ||
+        takeOne(table, sender, i, at + from, size)
+      ) {
         admitted++;
         payload += size;
         follows = plain;
@@ -181,19 +179,25 @@ function inPump(parts: Parts): Pump {
   }
 
   /** One datagram of buffer `i`; true if its packet goes on to the TUN. */
-  function takeOne(table: Int32Array, i: number, at: number, size: number): boolean {
-    const sender = receiver.sender[i];
+  function takeOne(
+    table: Int32Array,
+    sender: number,
+    i: number,
+    at: number,
+    size: number,
+  ): boolean {
+    const name = receiver.sender[i];
     const tos = receiver.typeOfService[i];
     if (!decap.admit(table, sender, at, size)) {
-      if (tap.mode !== 0 && size > 1) tap.drop(decap.reason, at, size, sender);
+      if (tap.mode !== 0 && size > 1) tap.drop(decap.reason, at, size, words, name);
       return false;
     }
     if ((tos & ECN_BITS) !== 0 && !propagateCongestion(bytes, at, tos)) {
       block[counters.RX_ECN_CONGESTION]++;
-      if (tap.mode !== 0) tap.drop(counters.RX_ECN_CONGESTION, at, size, sender);
+      if (tap.mode !== 0) tap.drop(counters.RX_ECN_CONGESTION, at, size, words, name);
       return false;
     }
-    if (tap.mode !== 0) tap.packet(at, size, sender, 0);
+    if (tap.mode !== 0) tap.packet(at, size, 0, words, name);
     ingress.deliver(at, size);
     return true;
   }

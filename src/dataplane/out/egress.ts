@@ -29,7 +29,7 @@ export interface EgressOptions extends TooBigOptions {
   readonly lowerSegmentation: () => void;
 }
 
-/** A peer: public address, host order, signed; and where its traffic is counted. */
+/** A peer: where its socket address stands in the table; and where its traffic is counted. */
 export interface Destination {
   peer: number;
   account: number;
@@ -50,11 +50,11 @@ export interface Egress {
 const DONE = -1;
 
 export function createEgress(options: EgressOptions): Egress {
-  const { slab, layout, block, accounts, tap, port, sockets, limits } = options;
+  const { slab, layout, block, accounts, tap, sockets, limits } = options;
   const outbox = createOutbox();
   const runs: Runs = createRuns();
   const grouping = createGrouping();
-  const sender = createSender(slab, layout, outbox, port);
+  const sender = createSender(slab, layout, outbox);
   const tally = createTally(slab.bytes, block, accounts, tap);
   const transmitter = createTransmitter(slab, layout, sender, tally, options);
   const tooBig = createTooBig(options, transmitter, tally);
@@ -84,7 +84,8 @@ export function createEgress(options: EgressOptions): Egress {
     if (outbox.count === 0) return;
     table = current;
     proven = DONE;
-    transmitter.begin();
+    transmitter.begin(current);
+    tally.begin(current);
     planRuns(outbox, 0, limits, runs);
     leaving = outbox;
     if (groups()) {
@@ -125,7 +126,7 @@ export function createEgress(options: EgressOptions): Egress {
 
   /** Sends `count` runs from `first` on one socket; returns as `sendPlanned`. */
   function sendSlots(first: number, count: number, fd: number): number {
-    sender.wire(leaving, runs, first, count);
+    sender.wire(table, leaving, runs, first, count);
     let slot = 0;
     while (slot < count) {
       const sent = transmitter.transmit(fd, slot, count);

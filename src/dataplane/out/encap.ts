@@ -1,5 +1,6 @@
 /** Out: which peer carries a packet, or a counted reason why none does. */
 import { isSuspended, lookup, NO_PEER, ownContains } from '../../forwarding/table.ts';
+import { parseAddress4 } from '../../wire/address.ts';
 import { isOwnEcho } from '../../wire/icmp.ts';
 import {
   decrementTimeToLive,
@@ -30,8 +31,8 @@ export interface Encap {
 
 export interface EncapRules {
   readonly timeToLive: TimeToLiveMode;
-  /** Our own datagrams come from this address (host-order uint32), and go to this UDP port. */
-  readonly bindAddress: number;
+  /** Our own datagrams come from this address, and go to this UDP port. */
+  readonly bindAddress: string;
   readonly port: number;
 }
 
@@ -42,7 +43,8 @@ export function createEncap(
   rules: EncapRules,
 ): Encap {
   const lowerTimeToLive = rules.timeToLive === 'flannel';
-  const bindAddress = rules.bindAddress | 0;
+  // 0.0.0.0, which no packet comes from, where the underlay is not IPv4.
+  const bindAddress = (parseAddress4(rules.bindAddress) ?? 0) | 0;
   const { port } = rules;
 
   function refuse(reason: number, packets: number): number {

@@ -1,7 +1,9 @@
 /** Out: whether a packet is a datagram of our own tunnel, which must go no deeper. */
-import { isPeerAddress, OWN_NETWORK } from '../../forwarding/table.ts';
+import { findPeer, NO_PEER, OWN_NETWORK } from '../../forwarding/table.ts';
+import { AF_INET } from '../../sys/constants.ts';
+import { SOCKADDR_WORDS } from '../../sys/sockaddr.ts';
 import { readUint16 } from '../../wire/bytes.ts';
-import { destination, headerLength, source } from '../../wire/ipv4.ts';
+import { headerLength, source } from '../../wire/ipv4.ts';
 import { UDP_HEADER_LENGTH, udpDestinationPort } from '../../wire/udp.ts';
 
 const PROTOCOL_AT = 9;
@@ -34,7 +36,7 @@ export function isOwnDatagram(
   length: number,
   port: number,
 ): boolean {
-  if (isPeerAddress(table, destination(bytes, at) | 0)) return true;
+  if (goesToPeer(table, bytes, at)) return true;
   if (bytes[at + PROTOCOL_AT] !== PROTOCOL_UDP) return false;
   // Later fragments have no ports; without the first nothing is put together again.
   if ((readUint16(bytes, at + FRAGMENT_AT) & FRAGMENT_OFFSET) !== 0) return false;
@@ -42,4 +44,15 @@ export function isOwnDatagram(
   const payload = udp + UDP_HEADER_LENGTH;
   if (payload >= at + length || udpDestinationPort(bytes, udp) !== port) return false;
   return bytes[payload] >>> 4 === 4;
+}
+
+/** A destination as a socket address, which is what peers are found by. */
+const sought = new Int32Array(SOCKADDR_WORDS);
+const DESTINATION_AT = 16;
+
+function goesToPeer(table: Int32Array, bytes: Uint8Array, at: number): boolean {
+  const to = at + DESTINATION_AT;
+  sought[0] = AF_INET;
+  sought[1] = bytes[to] | (bytes[to + 1] << 8) | (bytes[to + 2] << 16) | (bytes[to + 3] << 24);
+  return findPeer(table, sought, 0) !== NO_PEER;
 }

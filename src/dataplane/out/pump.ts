@@ -1,9 +1,10 @@
 /** The out pump: TUN queue → datagrams for peers. */
 import { release } from 'node:os';
-import { NO_PEER, peerAccount, peerAddress } from '../../forwarding/table.ts';
+import { NO_PEER, peerAccount, peerAt } from '../../forwarding/table.ts';
 import { BAD_OFFLOAD, createSegmenter, PLAIN, type Segmenter } from '../../offload/segment.ts';
 import { EBADFD, errnoName } from '../../sys/errno.ts';
 import { createSlab, layOut } from '../../sys/memory.ts';
+import { NO_ADDRESS } from '../../sys/sockaddr.ts';
 import { openQueue, type Queue } from '../../tun/device.ts';
 import { createTunReader, DRAINED, type TunReader } from '../../tun/read.ts';
 import { createTunWriter } from '../../tun/write.ts';
@@ -59,7 +60,6 @@ export function createOutPump(setup: PumpSetup): BuiltPump | undefined {
     accounts: setup.accounts,
     tap,
     answer,
-    port: task.port,
     bindAddress: task.bindAddress,
     sockets,
     wake: setup.wake,
@@ -150,33 +150,39 @@ function outPump(parts: Parts): Pump {
       const bad = segments === BAD_OFFLOAD;
       const reason = bad ? counters.TX_BAD_OFFLOAD : counters.TX_MALFORMED_OFFLOAD;
       block[reason]++;
-      if (tap.mode !== 0) tap.drop(reason, at, length, 0);
+      if (tap.mode !== 0) tap.drop(reason, at, length, NO_ADDRESS, 0);
       return;
     }
     const packets = segments === PLAIN ? 1 : segments;
     const slot = encap.route(table, at, length, packets);
     if (slot === REFUSED) {
-      if (encap.peer === NO_PEER) to.peer = 0;
-      else lost(table, encap.peer, packets);
-      if (tap.mode !== 0) tap.drop(encap.reason, at, length, to.peer);
+      if (encap.peer !== NO_PEER) lost(table, encap.peer, packets);
+      if (tap.mode !== 0) showRefused(table, at, length);
       return;
     }
     const longest = segments === PLAIN ? length : cuts.header + cuts.size;
     if (longest > mtu && length > mtu) {
       block[counters.TX_TOO_BIG] += packets;
       lost(table, slot, packets);
-      if (tap.mode !== 0) tap.drop(counters.TX_TOO_BIG, at, length, to.peer);
+      if (tap.mode !== 0) tap.drop(counters.TX_TOO_BIG, at, length, table, to.peer);
       if (answer.mayTellMtu(at, length)) answer.fragNeeded(table, at, length, mtu);
       return;
     }
     address(table, slot);
-    if (tap.mode !== 0) tap.packet(at, length, to.peer, segments === PLAIN ? 0 : cuts.size);
+    if (tap.mode !== 0) {
+      tap.packet(at, length, segments === PLAIN ? 0 : cuts.size, table, to.peer);
+    }
     if (segments === PLAIN) forwardPacket(table, at, length);
     else forwardSegments(table);
   }
 
+  function showRefused(table: Int32Array, at: number, length: number): void {
+    if (encap.peer === NO_PEER) tap.drop(encap.reason, at, length, NO_ADDRESS, 0);
+    else tap.drop(encap.reason, at, length, table, peerAt(table, encap.peer));
+  }
+
   function address(table: Int32Array, slot: number): void {
-    to.peer = peerAddress(table, slot) | 0;
+    to.peer = peerAt(table, slot);
     to.account = peerAccount(table, slot);
   }
 

@@ -1,5 +1,6 @@
 /** Counts what became of datagrams: each ends in exactly one of sent or a drop with its reason. */
 import { EAGAIN, ENOBUFS, ENOMEM } from '../../sys/errno.ts';
+import { NO_ADDRESS } from '../../sys/sockaddr.ts';
 import type { Outbox } from '../../udp/runs.ts';
 import { isOwnEcho } from '../../wire/icmp.ts';
 import { totalLength } from '../../wire/ipv4.ts';
@@ -7,6 +8,8 @@ import * as counters from '../counters.ts';
 import type { Tap } from '../tap/writer.ts';
 
 export interface Tally {
+  /** What follows goes to peers of this table. */
+  begin(table: Int32Array): void;
   /** One message of `datagrams` from `first` on, `payload` bytes together, has gone. */
   sent(outbox: Outbox, first: number, datagrams: number, payload: number): void;
   dropped(outbox: Outbox, reason: number, first: number, datagrams: number): void;
@@ -20,6 +23,12 @@ export function createTally(
   accounts: Float64Array,
   tap: Tap,
 ): Tally {
+  let table: Int32Array = NO_ADDRESS;
+
+  function begin(current: Int32Array): void {
+    table = current;
+  }
+
   /** A datagram holds exactly one packet and nothing else. */
   function sent(outbox: Outbox, first: number, datagrams: number, payload: number): void {
     const account = outbox.account[first] * counters.ACCOUNT_SLOTS;
@@ -36,7 +45,7 @@ export function createTally(
     // A superpacket is shown whole, by the header that it came with.
     const at = outbox.packet[first];
     const length = totalLength(bytes, at);
-    if (tap.mode !== 0) tap.drop(reason, at, length, outbox.peer[first]);
+    if (tap.mode !== 0) tap.drop(reason, at, length, table, outbox.peer[first]);
     if (isOwnEcho(bytes, at, length)) {
       block[counters.PROBES_LOST] += datagrams;
       return;
@@ -52,5 +61,5 @@ export function createTally(
     dropped(outbox, reason, first, datagrams);
   }
 
-  return { sent, dropped, refused };
+  return { begin, sent, dropped, refused };
 }

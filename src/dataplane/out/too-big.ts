@@ -29,9 +29,8 @@ export interface TooBigOptions {
   readonly layout: Layout;
   readonly block: Float64Array;
   readonly answer: Answer;
-  readonly port: number;
-  /** Our underlay address, host order. */
-  readonly bindAddress: number;
+  /** Our underlay address. */
+  readonly bindAddress: string;
   /** Sending sockets, by lane. */
   readonly sockets: Int32Array;
 }
@@ -46,7 +45,7 @@ export function createTooBig(
   transmitter: Transmitter,
   tally: Tally,
 ): TooBig {
-  const { slab, layout, block, answer, port, bindAddress, sockets } = options;
+  const { slab, layout, block, answer, bindAddress, sockets } = options;
   const { bytes } = slab;
   const forbidding = createValue(slab, layout, IP_PMTUDISC_DO);
   const allowing = createValue(slab, layout, IP_PMTUDISC_DONT);
@@ -95,7 +94,7 @@ export function createTooBig(
   function tell(table: Int32Array, at: number, peer: number): void {
     const length = totalLength(bytes, at);
     if (!answer.mayTellMtu(at, length)) return;
-    const mtu = pathMtu(bindAddress, peer, port);
+    const mtu = pathMtu(bindAddress, table, peer);
     // Without an answer from the kernel there is nothing to tell: the next refusal asks again.
     if (mtu > 0) answer.fragNeeded(table, at, length, mtu - counters.OUTER_HEADERS);
   }

@@ -4,6 +4,7 @@ import { createMicroseconds } from '../../sys/clock.ts';
 import { POLLIN, POLLOUT } from '../../sys/constants.ts';
 import { EAGAIN } from '../../sys/errno.ts';
 import { type Layout, type Slab, viewOf } from '../../sys/memory.ts';
+import { NO_ADDRESS } from '../../sys/sockaddr.ts';
 import * as struct from '../../sys/struct.ts';
 import type { Outbox } from '../../udp/runs.ts';
 import { SEND_RUNS, type Sender } from '../../udp/send.ts';
@@ -19,8 +20,8 @@ export const FLUSH_WAIT_MICROSECONDS = 50_000;
 const LEAST_WAIT_MICROSECONDS = 100;
 
 export interface Transmitter {
-  /** Begins a flush, with its whole budget. */
-  begin(): void;
+  /** Begins a flush, with its whole budget, to peers of this table. */
+  begin(table: Int32Array): void;
   /** Sends messages from slot `from` up to `count`: how many went, or minus the errno. */
   transmit(fd: number, from: number, count: number): number;
   /** Sends one datagram by itself, and counts it as sent: 0, or the errno. */
@@ -41,9 +42,11 @@ export function createTransmitter(
   const socket = poll >> 2;
   const waker = (poll + struct.POLLFD_SIZE) >> 2;
   const now = createMicroseconds(slab, layout);
+  let table: Int32Array = NO_ADDRESS;
   let budget = 0;
 
-  function begin(): void {
+  function begin(current: Int32Array): void {
+    table = current;
     budget = FLUSH_WAIT_MICROSECONDS;
   }
 
@@ -65,7 +68,7 @@ export function createTransmitter(
   }
 
   function alone(outbox: Outbox, datagram: number, fd: number): number {
-    sender.wireOne(outbox, datagram);
+    sender.wireOne(table, outbox, datagram);
     const sent = transmit(fd, SEND_RUNS, SEND_RUNS + 1);
     if (sent <= 0) return -sent;
     tally.sent(outbox, datagram, 1, outbox.size[datagram]);

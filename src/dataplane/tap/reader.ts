@@ -1,4 +1,5 @@
 /** Main's end of the taps: who listens, to what, and what the pumps saw. */
+import { formatSockaddr, SOCKADDR_WORDS, writeSockaddr } from '../../sys/sockaddr.ts';
 import type { Direction } from '../counters.ts';
 import * as ring from './ring.ts';
 
@@ -13,8 +14,8 @@ export interface TappedPacket {
   readonly length: number;
   /** Slot of the drop counter of its direction, or undefined for a packet that went its way. */
   readonly reason: number | undefined;
-  /** Public address of the other node, host order, unsigned; 0 where it is not known. */
-  readonly peer: number;
+  /** Public address of the other node as text; empty where it is not known. */
+  readonly peer: string;
   /** Payload bytes of each segment of a superpacket; 0 for an ordinary packet. */
   readonly segment: number;
 }
@@ -32,7 +33,8 @@ export interface TapFilter {
   readonly network?: { readonly network: number; readonly mask: number };
   readonly protocol?: number;
   readonly port?: number;
-  readonly peer?: number;
+  /** Public address of a peer, as text. */
+  readonly peer?: string;
 }
 
 export interface TapEvents {
@@ -122,7 +124,7 @@ export function createTaps(memory: SharedArrayBuffer, workers: number): Taps {
       Atomics.store(words, ring.NETWORK_MASK, filter.network?.mask ?? 0);
       words[ring.PROTOCOL] = filter.protocol ?? 0;
       words[ring.PORT] = filter.port ?? 0;
-      words[ring.PEER] = filter.peer ?? 0;
+      setPeer(words, filter.peer ?? '');
       Atomics.store(words, ring.MODE, mode);
     }
   }
@@ -174,6 +176,15 @@ export function createTaps(memory: SharedArrayBuffer, workers: number): Taps {
   };
 }
 
+/** Between two peers it is any: what both filters want is not missed, and main looks once more. */
+function setPeer(words: Int32Array, address: string): void {
+  const wanted = new Int32Array(SOCKADDR_WORDS);
+  writeSockaddr(wanted, 0, address, 0);
+  Atomics.store(words, ring.PEER, 0);
+  words.set(wanted.subarray(1), ring.PEER + 1);
+  Atomics.store(words, ring.PEER, wanted[0]!);
+}
+
 function copy(from: Ring, at: number): TappedPacket {
   const word = at >> 2;
   const { direction, worker, words, times, bytes } = from;
@@ -186,7 +197,7 @@ function copy(from: Ring, at: number): TappedPacket {
     bytes: bytes.slice(start, start + words[word + ring.RECORD_KEPT]!),
     length: words[word + ring.RECORD_ORIGINAL]!,
     reason: reason === ring.NOT_DROPPED ? undefined : reason,
-    peer: words[word + ring.RECORD_PEER]! >>> 0,
+    peer: formatSockaddr(words, word + ring.RECORD_PEER),
     segment: words[word + ring.RECORD_SEGMENT]!,
   };
 }

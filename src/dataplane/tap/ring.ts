@@ -23,10 +23,10 @@ export const NETWORK_MASK = 7;
 export const PROTOCOL = 8;
 /** ... this port (source or destination), or 0 for any, ... */
 export const PORT = 9;
-/** ... and this peer (public address), or 0 for any. */
-export const PEER = 10;
-export const DROPS_EVERY = 11;
-const HEAD_WORDS = 16;
+export const DROPS_EVERY = 10;
+/** ... and this peer: a socket address whose port does not matter, or zeros for any. */
+export const PEER = 11;
+const HEAD_WORDS = 32;
 
 /** Where records begin, and how many bytes of them: 40 ms of small packets at 1 Mpps. */
 export const RECORDS = HEAD_WORDS * 4;
@@ -42,9 +42,10 @@ export const RECORD_ORIGINAL = 2;
 /** Slot of the drop counter, or NOT_DROPPED. */
 export const RECORD_REASON = 3;
 export const NOT_DROPPED = -1;
-export const RECORD_PEER = 4;
 /** Payload bytes of each segment of a superpacket, or 0. */
-export const RECORD_SEGMENT = 5;
+export const RECORD_SEGMENT = 4;
 /** A double in the seventh and eighth word: Unix time in milliseconds. */
 export const RECORD_TIME_BYTES = 24;
-export const RECORD_HEAD_BYTES = 32;
+/** The peer's socket address; zeros where it is not known. */
+export const RECORD_PEER = 8;
+export const RECORD_HEAD_BYTES = 64;

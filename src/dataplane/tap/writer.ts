@@ -3,10 +3,13 @@
  * packet; while somebody does, a packet that matches is copied into the ring, or counted as lost
  * where the ring is full: the packet itself never waits.
  */
+import { familyOf, SOCKADDR_WORDS, sameHost } from '../../sys/sockaddr.ts';
 import { readUint16 } from '../../wire/bytes.ts';
 import * as ipv4 from '../../wire/ipv4.ts';
 import * as ring from './ring.ts';
 
+/** No room for another record. */
+const FULL = -1;
 /** Clocks further apart than reading the two takes were set, not read late. */
 const CLOCK_SET_MS = 20;
 
@@ -15,10 +18,13 @@ export interface Tap {
   mode: number;
   /** Once a breath: whether somebody listens, and to what. */
   refresh(): void;
-  /** A packet that goes its way; `segment` as RECORD_SEGMENT. */
-  packet(at: number, length: number, peer: number, segment: number): void;
+  /**
+   * A packet that goes its way; `segment` as RECORD_SEGMENT. The peer's socket address stands in
+   * `names` at `peer`: in the table, or where it was received.
+   */
+  packet(at: number, length: number, segment: number, names: Int32Array, peer: number): void;
   /** A packet that does not, and the counter slot that says why. */
-  drop(reason: number, at: number, length: number, peer: number): void;
+  drop(reason: number, at: number, length: number, names: Int32Array, peer: number): void;
 }
 
 export function createTap(bytes: Uint8Array, memory: SharedArrayBuffer, offset: number): Tap {
@@ -49,24 +55,32 @@ export function createTap(bytes: Uint8Array, memory: SharedArrayBuffer, offset: 
     if (Math.abs(now - origin) > CLOCK_SET_MS) origin = now;
   }
 
-  function packet(at: number, length: number, peer: number, segment: number): void {
+  function packet(
+    at: number,
+    length: number,
+    segment: number,
+    names: Int32Array,
+    peer: number,
+  ): void {
     if ((tap.mode & ring.MODE_PACKETS) === 0) return;
-    if (++skipped < every || !matches(at, length, peer)) return;
+    if (++skipped < every || !matches(at, length, names, peer)) return;
     skipped = 0;
-    keep(ring.NOT_DROPPED, at, length, peer, segment);
+    const record = keep(at, length, names, peer);
+    if (record !== FULL) finish(record, ring.NOT_DROPPED, segment);
   }
 
-  function drop(reason: number, at: number, length: number, peer: number): void {
+  function drop(reason: number, at: number, length: number, names: Int32Array, peer: number): void {
     if ((tap.mode & ring.MODE_DROPS) === 0) return;
-    if (++skippedDrops < dropsEvery || !matches(at, length, peer)) return;
+    if (++skippedDrops < dropsEvery || !matches(at, length, names, peer)) return;
     skippedDrops = 0;
-    keep(reason, at, length, peer, 0);
+    const record = keep(at, length, names, peer);
+    if (record !== FULL) finish(record, reason, 0);
   }
 
   /** What cannot be read does not match a filter that would have to read it. */
-  function matches(at: number, length: number, peer: number): boolean {
-    const wantedPeer = words[ring.PEER];
-    if (wantedPeer !== 0 && wantedPeer !== peer) return false;
+  function matches(at: number, length: number, names: Int32Array, peer: number): boolean {
+    const anyPeer = familyOf(words, ring.PEER) === 0;
+    if (!anyPeer && !sameHost(words, ring.PEER, names, peer)) return false;
     const mask = words[ring.NETWORK_MASK];
     const protocol = words[ring.PROTOCOL];
     const port = words[ring.PORT];
@@ -90,25 +104,31 @@ export function createTap(bytes: Uint8Array, memory: SharedArrayBuffer, offset: 
     return readUint16(bytes, ports) === port || readUint16(bytes, ports + 2) === port;
   }
 
-  function keep(reason: number, at: number, length: number, peer: number, segment: number): void {
+  /** Copies a packet into a record that nobody sees yet: which word it begins at, or FULL. */
+  function keep(at: number, length: number, names: Int32Array, peer: number): number {
     const snap = words[ring.SNAP_LENGTH];
     const copied = Math.min(length, snap);
     const size = (ring.RECORD_HEAD_BYTES + copied + 7) & ~7;
     const record = place(size);
     if (record < 0) {
       words[ring.LOST]++;
-      return;
+      return FULL;
     }
     const word = record >> 2;
     words[word + ring.RECORD_LENGTH] = size;
     words[word + ring.RECORD_KEPT] = copied;
     words[word + ring.RECORD_ORIGINAL] = length;
-    words[word + ring.RECORD_REASON] = reason;
-    words[word + ring.RECORD_PEER] = peer;
-    words[word + ring.RECORD_SEGMENT] = segment;
+    const name = word + ring.RECORD_PEER;
+    for (let i = 0; i < SOCKADDR_WORDS; i++) words[name + i] = names[peer + i];
     times[(record + ring.RECORD_TIME_BYTES) >> 3] = origin + performance.now();
     copy(at, record + ring.RECORD_HEAD_BYTES, copied);
-    position = (position + size) | 0;
+    return word;
+  }
+
+  function finish(record: number, reason: number, segment: number): void {
+    words[record + ring.RECORD_REASON] = reason;
+    words[record + ring.RECORD_SEGMENT] = segment;
+    position = (position + words[record + ring.RECORD_LENGTH]) | 0;
     Atomics.store(words, ring.WRITTEN, position);
   }
 

@@ -15,8 +15,10 @@ import { TX_NO_ROUTE } from '../../../src/dataplane/counters.ts';
 import { createTaps, type Taps } from '../../../src/dataplane/tap/reader.ts';
 import * as ring from '../../../src/dataplane/tap/ring.ts';
 import { createTap, type Tap } from '../../../src/dataplane/tap/writer.ts';
+import { NO_ADDRESS } from '../../../src/sys/sockaddr.ts';
 import { BlockCutter } from '../../../src/watch/blocks.ts';
 import { createWatch, MOST_LISTENERS, type Watch } from '../../../src/watch/watch.ts';
+import { nameOf } from '../../support/ipv4-peers.ts';
 import { makeFolder } from '../../support/maker.ts';
 import { udp4 } from '../../support/packets.ts';
 import { waitFor } from '../../support/waitfor.ts';
@@ -68,12 +70,12 @@ describe('streams', () => {
 
   function pass(count: number): void {
     pump.refresh();
-    for (let i = 0; i < count; i++) pump.packet(0, length, PEER, 0);
+    for (let i = 0; i < count; i++) pump.packet(0, length, 0, nameOf(PEER), 0);
   }
 
   async function drop(): Promise<void> {
     pump.refresh();
-    pump.drop(TX_NO_ROUTE, 0, length, 0);
+    pump.drop(TX_NO_ROUTE, 0, length, NO_ADDRESS, 0);
   }
 
   async function read(stream: IncomingMessage): Promise<BlockCutter> {
