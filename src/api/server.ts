@@ -4,6 +4,7 @@ import { dirname } from 'node:path';
 import type { Trouble } from '../http/boundary.ts';
 import { LIMITS } from '../http/connections.ts';
 import { closeNow, createBoundedServer } from '../http/server.ts';
+import { whoHasSocket } from '../linux/holder/holder.ts';
 import type { Api } from './router.ts';
 
 /** Where the CLI looks unless told otherwise. */
@@ -87,7 +88,8 @@ async function clearPath(path: string): Promise<void> {
   if (found === undefined) return;
   if (!found.isSocket()) throw refusal(path, 'is there and is no socket', 'remove it');
   if (await somebodyListens(path)) {
-    throw refusal(path, 'another weft answers there', 'stop that one, or choose another path');
+    const { who, cure } = await whoHasSocket(path);
+    throw refusal(path, `${who} answers there`, `${cure}, or choose another path`);
   }
 }
 

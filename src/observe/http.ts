@@ -4,6 +4,7 @@ import type { Trouble } from '../http/boundary.ts';
 import type { ConnectionLimits } from '../http/connections.ts';
 import { judgeHost } from '../http/host.ts';
 import { closeNow, createBoundedServer } from '../http/server.ts';
+import { whoHasPort } from '../linux/holder/holder.ts';
 import { escapeText } from '../untrusted/text.ts';
 
 export interface HttpOptions {
@@ -63,16 +64,20 @@ function listening(server: Server, options: HttpOptions): Promise<void> {
   const { option = '--metrics-listen', host, port } = options;
   return new Promise((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => {
-      reject(new ListenError(`${option} ${host}:${port}: ${explain(error)}`));
+      void explain(error, host, port).then((reason) => {
+        reject(new ListenError(`${option} ${host}:${port}: ${reason}`));
+      });
     });
     server.listen({ host, port }, resolve);
   });
 }
 
-function explain(error: NodeJS.ErrnoException): string {
+async function explain(error: NodeJS.ErrnoException, host: string, port: number): Promise<string> {
   switch (error.code) {
-    case 'EADDRINUSE':
-      return 'the port is taken: stop what has it, or choose another';
+    case 'EADDRINUSE': {
+      const { who, cure } = await whoHasPort('tcp', host, port);
+      return `the port is taken by ${who}: ${cure}, or choose another`;
+    }
     case 'EADDRNOTAVAIL':
       return 'no interface has that address';
     case 'EACCES':

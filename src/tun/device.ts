@@ -109,7 +109,7 @@ function explain(error: unknown, device: string): unknown {
     [EBUSY, `${device} is held by another process; stop it or choose another --dev`],
     [EPERM, `attaching to ${device} needs CAP_NET_ADMIN`],
     [ENOENT, `${device} has gone`],
-    [EINVAL, `${device} is no multi-queue TUN device; delete it: ip link delete ${device}`],
+    [EINVAL, `${device} is no multi-queue TUN device: choose another --dev`],
   ]);
   return new SyscallError(error.call, error.code, cures.get(error.code) ?? error.message);
 }

@@ -102,7 +102,10 @@ describe('the API on its socket', () => {
   test('the socket of a live weft is refused, and goes on', async () => {
     await assert.rejects(serveSocket(path, api), (error) => {
       assert.ok(error instanceof SocketError);
-      assert.match(error.message, /^--api-socket .*: another weft answers there: stop that one/);
+      assert.match(
+        error.message,
+        /^--api-socket .*: weft \(this very process\) answers there: .*, or choose another path/,
+      );
       return true;
     });
     notReady = ['no leases yet'];

@@ -174,7 +174,7 @@ describe('weft dataplane', () => {
     assert.match(same.stderr, /UDP 192\.0\.2\.1:8285 is not to be had: taken/);
     const otherPort = attempt([...argv, '--port', '8299']);
     assert.equal(otherPort.status, 3);
-    assert.match(otherPort.stderr, /flannel0 is held by another process/);
+    assert.match(otherPort.stderr, /flannel0 is held by weft dataplane \(pid \d+/);
     assert.match(run(inside('ip', 'link')), /flannel0/);
     assert.match(get('/readyz'), / 200 /);
     await weft.stop();

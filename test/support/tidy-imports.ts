@@ -64,7 +64,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   observe: {
     may: [
       ...['dataplane/counters', 'dataplane/messages', 'dataplane/pool'],
-      ...['config', 'log', 'untrusted/text', 'http', 'assert', 'observe'],
+      ...['config', 'log', 'linux/holder', 'untrusted/text', 'http', 'assert', 'observe'],
     ],
     packages: ['prom-client', 'pino'],
   },
@@ -73,7 +73,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
       ...['http', 'observe/drops', 'observe/metrics'],
       ...['observe/node-metrics', 'observe/packet-metrics', 'observe/peer-metrics'],
       ...['dataplane/counters', 'dataplane/tap/reader', 'watch', 'wire/address', 'assert', 'api'],
-      'untrusted',
+      ...['linux/holder', 'untrusted'],
     ],
     packages: ['zod'],
   },

@@ -1,6 +1,8 @@
 import { createSocket } from 'node:dgram';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Config } from '../../config.ts';
+import type { Run } from '../../linux/command.ts';
+import { whoHasPort } from '../../linux/holder/holder.ts';
 import { mayConfigureNetwork } from '../../linux/proc.ts';
 import type { Logger } from '../../log.ts';
 import { FileError, readFileSoon } from '../../untrusted/file.ts';
@@ -96,18 +98,32 @@ export function requireNetworkAdmin(): void {
  * second process would silently take a part of the packets.
  * @throws Fault that names address and port
  */
-export function requireFreePort(address: number, port: number): Promise<void> {
+export async function requireFreePort(address: number, port: number, run?: Run): Promise<void> {
   const text = formatAddress4(address);
-  return new Promise((resolve, reject) => {
+  const error = await tryToBind(text, port);
+  if (error === undefined) return;
+  throw new Fault(
+    'environment',
+    `UDP ${text}:${port} is not to be had: ${await reasonOf(error, text, port, run)}`,
+  );
+}
+
+async function reasonOf(
+  error: NodeJS.ErrnoException,
+  address: string,
+  port: number,
+  run: Run | undefined,
+): Promise<string> {
+  if (error.code !== 'EADDRINUSE') return error.message;
+  const { who, cure } = await whoHasPort('udp', address, port, run);
+  return `taken by ${who}: ${cure}, or choose another port with --port`;
+}
+
+function tryToBind(address: string, port: number): Promise<NodeJS.ErrnoException | undefined> {
+  return new Promise((resolve) => {
     const socket = createSocket('udp4');
-    socket.once('error', (error: NodeJS.ErrnoException) => {
-      const reason =
-        error.code === 'EADDRINUSE'
-          ? 'taken; stop what has it (flanneld, or a second weft), or choose another with --port'
-          : error.message;
-      reject(new Fault('environment', `UDP ${text}:${port} is not to be had: ${reason}`));
-    });
-    socket.bind({ address: text, port, exclusive: true }, () => socket.close(() => resolve()));
+    socket.once('error', resolve);
+    socket.bind({ address, port, exclusive: true }, () => socket.close(() => resolve(undefined)));
   });
 }
 

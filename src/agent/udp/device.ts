@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import type { Run } from '../../linux/command.ts';
+import { whoHoldsTun } from '../../linux/holder/holder.ts';
 import * as link from '../../linux/link.ts';
 import * as route from '../../linux/route.ts';
 import { readSysctl, writeSysctl } from '../../linux/sysctl.ts';
@@ -82,7 +83,7 @@ export async function createDevice(
   requireTunDriver();
   await refuseForeignRoute(run, device);
   const present = await link.findLink(run, device.name);
-  if (present !== undefined) refuseForeignLink(present);
+  if (present !== undefined) await refuseForeignLink(present);
   const warnings = present === undefined ? [] : await clearAttachments(run, present, past);
   if ((await link.findLink(run, device.name)) === undefined) await link.createTun(run, device.name);
   // Before the device is up, or the kernel has sent router solicitations already.
@@ -134,21 +135,27 @@ async function requireLink(run: Run, name: string): Promise<link.Link> {
   throw new Fault('environment', `${name} vanished while it was being set up`);
 }
 
-function refuseForeignLink(present: link.Link): void {
+async function refuseForeignLink(present: link.Link): Promise<void> {
   const { tun, name } = present;
-  if (tun !== undefined && tun.queues > 0) {
-    throw new Fault(
-      'environment',
-      `${name} is held by another process (flanneld, or a second weft): stop that one, ` +
-        'or take another name with --dev',
-    );
-  }
+  if (tun !== undefined) await refuseHeld(name, tun);
   const what = strangeness(present);
   if (what === undefined) return;
   throw new Fault(
     'environment',
-    `${name} exists and is ${what}: remove it with 'ip link delete ${name}', ` +
-      'or take another name with --dev',
+    `${name} exists and is ${what}: take another name with --dev; or, if nothing on this host ` +
+      `needs it, remove it with 'ip link delete ${name}'`,
+  );
+}
+
+/** Without multi_queue the kernel does not count queues, so /proc has to be asked. */
+async function refuseHeld(name: string, tun: link.TunDetails): Promise<void> {
+  const isHeld = tun.queues > 0 || !tun.persistent;
+  if (!isHeld && tun.multiQueue) return;
+  const { who, cure, known } = await whoHoldsTun(name);
+  if (!isHeld && !known) return;
+  throw new Fault(
+    'environment',
+    `${name} is held by ${who}: ${cure}, or take another name with --dev`,
   );
 }
 
@@ -225,7 +232,7 @@ export async function restoreDevice(
   }
   repairs.push(...(await restoreRoute(run, device)));
   const attached = attachmentsOf(found);
-  return { state: 'up', repairs, trouble: troubleOf(found, own), attached };
+  return { state: 'up', repairs, trouble: await troubleOf(found, own), attached };
 }
 
 /** Our link, under its own name again; undefined once it has gone from this network namespace. */
@@ -262,7 +269,10 @@ async function restoreLink(run: Run, device: TunnelDevice, found: link.Link): Pr
   return [...repairs, ...wrong, ...setSysctls(name).set];
 }
 
-function troubleOf({ name, attached: { master }, tun }: link.Link, own: OwnLink): string {
+async function troubleOf(
+  { name, attached: { master }, tun }: link.Link,
+  own: OwnLink,
+): Promise<string> {
   if (master !== undefined) {
     const cure = `ip link set dev ${name} nomaster`;
     return `${name} is a port of ${master}, so its packets go astray: ${cure}`;
@@ -270,7 +280,8 @@ function troubleOf({ name, attached: { master }, tun }: link.Link, own: OwnLink)
   const strange = (tun?.queues ?? 0) - own.queues;
   if (strange <= 0) return '';
   const queues = `${strange} queue${strange === 1 ? '' : 's'}`;
-  return `${queues} of ${name} opened by another process: it takes a share of the flows`;
+  const { who, cure } = await whoHoldsTun(name, true);
+  return `${queues} of ${name} opened by ${who}, which takes a share of the flows: ${cure}`;
 }
 
 async function restoreRoute(run: Run, device: TunnelDevice): Promise<string[]> {

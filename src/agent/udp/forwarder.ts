@@ -114,7 +114,7 @@ export class Forwarder {
     const { device, uplink, port } = way;
     this.stopping = false;
     this.forwarding = false;
-    await settings.requireFreePort(uplink.address, port);
+    await settings.requireFreePort(uplink.address, port, run);
     const past = { index: this.madeIndex, keep: config.keepDevice };
     const { index, unset, warnings } = await createDevice(run, device, past);
     this.tunnel = { ...way, index };

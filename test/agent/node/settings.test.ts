@@ -129,7 +129,10 @@ describe('the port', () => {
       holder.bind(0, '127.0.0.1', () => resolve(holder.address().port));
     });
     const taken = settings.requireFreePort(0x7f000001, port);
-    await assert.rejects(taken, new RegExp(`UDP 127\\.0\\.0\\.1:${port} .* taken`));
+    await assert.rejects(
+      taken,
+      new RegExp(`UDP 127\\.0\\.0\\.1:${port} .* taken by .*this very process`),
+    );
     await new Promise<void>((resolve) => holder.close(() => resolve()));
     await settings.requireFreePort(0x7f000001, port);
   });
