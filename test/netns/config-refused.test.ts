@@ -38,7 +38,7 @@ describe('a network config that cannot be used', () => {
         {},
         /SIGHUP: .*Backend\.Port: 70000 .*force stays; SIGHUP again/,
       ],
-      [{ Type: 'vxlan', VNI: 'one' }, {}, /SIGHUP: .*Backend\.VNI: "one" .*force stays/],
+      [{ Type: 'vxlan', VNI: 'one' }, {}, /SIGHUP: .*Backend\.VNI: \\"one\\" .*force stays/],
       [{ Type: 'vxlan', MTU: 60 }, {}, /SIGHUP: no room for packets: MTU 60 .*force stays/],
       [{ Type: 'vxlan' }, IPV6, /SIGHUP: .*'vxlan', weft carries IPv4 alone.*force stays/],
       [undefined, { ...IPV6, EnableIPv4: false }, /SIGHUP: .*IPv6 alone.*force stays/],

@@ -57,7 +57,7 @@ describe('a node that runs weft run', () => {
     const bad = { Network: '10.244.0.0', SubnetLen: 31, Backend: {} };
     await cluster.etcd.put(`${PREFIX}/config`, JSON.stringify(bad));
     const weft = cluster.launch(cluster.nodes[0]!);
-    await waitUntilNotReady(weft, /Network: .*Backend: /s);
+    await waitUntilNotReady(weft, /Network: .*Backend\.Type: /s);
     await cluster.configure();
     await ready(weft);
   });
