@@ -7,12 +7,14 @@ import type { WatcherCounts } from '../lease/watcher.ts';
 import { CommandError, commandRunner } from '../linux/command.ts';
 import { lookUpRoute, type Route } from '../linux/route.ts';
 import type { Logger } from '../log.ts';
+import { STILL_MS } from '../progress/patience.ts';
+import { runningPrograms } from '../progress/programs.ts';
 import { formatPrefix4, type Prefix4 } from '../wire/address.ts';
 import type { BackendMaker, BackendStatus } from './backend/backend.ts';
 import { checkNetwork, requireNetwork } from './backend/check.ts';
 import { clearFormerNetwork } from './backend/former.ts';
 import { InForce, type InForceStatus, sameConfig } from './config/in-force.ts';
-import { live, settledWithin } from './ending.ts';
+import { ended, live } from './ending.ts';
 import { Fault } from './fault.ts';
 import type { FirewallStatus } from './firewall/firewall.ts';
 import { awaitNetworkConfig, createRegistry, createSource } from './lease-source.ts';
@@ -31,11 +33,8 @@ import type { Uplink } from './uplink.ts';
 
 /** A network config that cannot be used is looked at again; somebody is at work on it. */
 const LOOK_AGAIN_MS = 2_000;
-/**
- * A stop that takes longer hangs; the process ends without it. Above the sum of its parts, of which
- * each has a deadline: a command (5 s), pumps and device (3 s each), the firewall's (5 s).
- */
-const STOP_MS = 20_000;
+/** Its parts give up what stands still, and name it; this is for what none of them looks at. */
+const STOP_STILL_MS = 2 * STILL_MS;
 
 export interface AgentOptions {
   readonly config: Config;
@@ -285,8 +284,10 @@ export class Agent implements Observed {
     ]);
     // A takeover under way may have left another member behind.
     const all = work.then(() => this.member?.stop());
-    if (await settledWithin(STOP_MS, all, this.log)) return;
-    throw new Fault('hang', `did not end within ${STOP_MS / 1000} s`);
+    const awaited = () => [...(this.forwarder?.awaited() ?? []), ...runningPrograms()];
+    const wait = { what: 'the end', awaited, limitMs: STOP_STILL_MS };
+    const still = await ended(all, wait, this.log);
+    if (still.length > 0) throw new Fault('hang', `does not end: ${still.join('; ')}`);
   }
 
   private createForwarder(): Forwarder {

@@ -5,7 +5,9 @@ import type { WatcherCounts } from '../lease/watcher.ts';
 import { commandRunner } from '../linux/command.ts';
 import { lookUpRoute, type Route } from '../linux/route.ts';
 import type { Logger } from '../log.ts';
-import { live, settledWithin } from './ending.ts';
+import { STILL_MS } from '../progress/patience.ts';
+import { runningPrograms } from '../progress/programs.ts';
+import { ended, live } from './ending.ts';
 import { endsForwarding, Fault } from './fault.ts';
 import { createSource } from './lease-source.ts';
 import { LeaseGuard } from './node/lease-guard.ts';
@@ -23,9 +25,8 @@ import { GroundWatch } from './underlay/ground-watch.ts';
 import { UplinkChoice } from './underlay/remembered.ts';
 import type { Uplink } from './uplink.ts';
 
-const STOP_STEP_MS = 3_000;
-/** A rebinding is made of several such steps, and of commands with a deadline of their own. */
-const REBIND_STOP_MS = 12_000;
+/** A rebinding is made of steps that give up what stands still, and name it. */
+const REBIND_STILL_MS = 2 * STILL_MS;
 
 /** The life of `weft dataplane`: settings → uplink → device → pumps → leases, and back. */
 export class Dataplane {
@@ -175,13 +176,15 @@ export class Dataplane {
     this.ending.abort(new Error('stopping'));
     this.guard?.stop();
     const watches = Promise.all([this.peers?.stop(), this.watch?.stop(), this.ground?.stop()]);
-    const watching = settledWithin(STOP_STEP_MS, watches, this.log);
+    const { log, forwarder } = this;
+    const watching = ended(watches, { what: 'the watches', awaited: runningPrograms }, log);
     // A rebinding under way stops and starts the forwarder too.
-    const bound = await settledWithin(REBIND_STOP_MS, this.settler?.stop(), this.log);
-    await this.forwarder.stop(this.config.keepDevice);
-    if (!bound) throw new Fault('hang', `rebinding did not end within ${REBIND_STOP_MS / 1000} s`);
-    if (await watching) return;
-    throw new Fault('hang', `the watches did not end within ${STOP_STEP_MS / 1000} s`);
+    const awaited = () => [...forwarder.awaited(), ...runningPrograms()];
+    const rebinding = { what: 'a change of the underlay', awaited, limitMs: REBIND_STILL_MS };
+    const bound = await ended(this.settler?.stop(), rebinding, log);
+    await forwarder.stop(this.config.keepDevice);
+    const still = [...bound, ...(await watching)];
+    if (still.length > 0) throw new Fault('hang', `does not end: ${still.join('; ')}`);
   }
 
   // What follows is the live view that metrics, health and the API read.

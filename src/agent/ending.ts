@@ -1,25 +1,17 @@
 import type { Logger } from '../log.ts';
+import { type Wait, whileMoving } from '../progress/patience.ts';
 
-/** Whether the work ended in time; a failure is logged and counts as an end. */
-export async function settledWithin(
-  milliseconds: number,
+/**
+ * Waits for work to end as long as it gets on; a failure is logged and counts as an end.
+ * @returns what stands still instead, a phrase each
+ */
+export function ended(
   work: Promise<unknown> | undefined,
+  wait: Omit<Wait, 'tell'>,
   log: Logger,
-): Promise<boolean> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<false>((resolve) => {
-    timer = setTimeout(() => resolve(false), milliseconds);
-  });
-  const ended = Promise.resolve(work).then(
-    () => true as const,
-    (error: Error) => {
-      log.error(error.message);
-      return true as const;
-    },
-  );
-  const result = await Promise.race([ended, late]);
-  clearTimeout(timer);
-  return result;
+): Promise<readonly string[]> {
+  const settled = Promise.resolve(work).catch((error: Error) => log.error(error.message));
+  return whileMoving(settled, { ...wait, tell: (sentence) => log.warn(sentence) });
 }
 
 /** One life from start to end: until it is asked for, or until something fails. */

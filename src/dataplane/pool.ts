@@ -3,11 +3,13 @@
  * gives thread start-up and errors; orders go through shared slots, for a pump never turns its
  * event loop.
  */
-import { closeSync, readFileSync, writeSync } from 'node:fs';
+import { closeSync, writeSync } from 'node:fs';
 import { release } from 'node:os';
 import type { Logger } from 'pino';
 import { Piscina } from 'piscina';
 import { createPublication, type Publication } from '../forwarding/publication.ts';
+import { Beat } from '../progress/beat.ts';
+import { type Awaited, GONE, otherThreadsSigns, threadSigns } from '../progress/signs.ts';
 import { type Accounts, createAccounts } from './accounts.ts';
 import { ACCOUNT_BLOCK, BLOCK_SLOTS, type PumpCounters } from './counters.ts';
 import { lossNotice, overrideNotice } from './features.ts';
@@ -39,6 +41,8 @@ export interface Pool {
   readonly taps: Taps;
   /** Live view for metrics and health. */
   pumps(): readonly PumpStatus[];
+  /** The threads that a start or a stop hangs on now, for whoever waits for it. */
+  awaited(): readonly Awaited[];
   /** Ends all pumps in order; resolves when every thread is gone. */
   stop(): Promise<void>;
 }
@@ -47,14 +51,14 @@ export interface PumpStatus {
   readonly worker: number;
   readonly direction: 'tx' | 'rx';
   readonly heartbeatAgeSeconds: number;
+  /** How long it is without a heartbeat, and without the excuse of a busy machine. */
+  readonly hangsSeconds: number;
   readonly cpuSeconds: number;
   readonly features: readonly messages.Feature[];
   readonly lowered: readonly messages.Feature[];
   readonly socketBufferBytes: number;
 }
 
-/** How long main waits for pumps to come up, and for them to go, before it says so. */
-const START_DEADLINE_MS = 10_000;
 const LOOK_EVERY_MS = 2;
 /** How often main looks whether a pump gave up a feature, and which peers were heard. */
 const WATCH_EVERY_MS = 1000;
@@ -112,6 +116,7 @@ export function startPool(options: PoolOptions): Pool {
     accounts,
     taps: createTaps(shared.taps, plan.workers),
     pumps: status,
+    awaited: () => awaitedPumps(control, counters),
     stop,
   };
 }
@@ -208,15 +213,30 @@ async function whenReady(
   void ended.then((value) => {
     end = value;
   });
-  const deadline = performance.now() + START_DEADLINE_MS;
   const isReady = (pump: number): boolean =>
     Atomics.load(control, messages.pumpSlot(pump, messages.PUMP_STATE)) === messages.STATE_READY;
   for (;;) {
     if (end !== undefined) throw new Error(end.reason ?? 'stopped before the pumps were up');
     if (Array.from({ length: pumps }, (_, pump) => pump).every(isReady)) return;
-    if (performance.now() > deadline) throw new Error('pumps did not come up within 10 s');
     await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
   }
+}
+
+/** Those whose word is out: that they are ready, or once they were told to end, that they did. */
+function awaitedPumps(control: Int32Array, pumps: Pool['counters']): Awaited[] {
+  const stopping = Atomics.load(control, messages.STOP) !== 0;
+  const slot = (pump: number, name: number): number =>
+    Atomics.load(control, messages.pumpSlot(pump, name));
+  return pumps.flatMap(({ direction, worker }, pump) => {
+    const state = slot(pump, messages.PUMP_STATE);
+    const thread = slot(pump, messages.PUMP_THREAD);
+    const name = `${direction} pump ${worker}`;
+    // Its state says that it ended before its thread is gone.
+    if (stopping ? thread !== 0 && threadSigns(thread) === GONE : state !== messages.STATE_STARTING)
+      return [];
+    if (thread === 0) return [{ name, signs: otherThreadsSigns }];
+    return [{ name: `${name}, thread ${thread}`, signs: () => threadSigns(thread) }];
+  });
 }
 
 /** Heartbeats are counters, so their age is known by when they last moved. */
@@ -224,42 +244,28 @@ function createStatus(
   control: Int32Array,
   counters: readonly PumpCounters[],
 ): () => readonly PumpStatus[] {
-  const beats = counters.map(() => ({ value: -1, since: performance.now() }));
+  const beats = counters.map(() => new Beat(performance.now()));
   return () => {
     const now = performance.now();
     return counters.map(({ worker, direction }, pump) => {
       const slot = (name: number): number => control[messages.pumpSlot(pump, name)];
+      const signs = threadSigns(slot(messages.PUMP_THREAD));
       const beat = beats[pump];
-      const value = slot(messages.PUMP_HEARTBEAT);
-      if (value !== beat.value) {
-        beat.value = value;
-        beat.since = now;
-      }
+      beat.look(now, slot(messages.PUMP_HEARTBEAT), signs);
       const named = (bits: number): messages.Feature[] =>
         messages.FEATURES.filter((_, bit) => (bits & (1 << bit)) !== 0);
       return {
         worker,
         direction,
         heartbeatAgeSeconds: (now - beat.since) / 1000,
-        cpuSeconds: threadCpuSeconds(slot(messages.PUMP_THREAD)),
+        hangsSeconds: beat.hangsMs(now) / 1000,
+        cpuSeconds: Math.max(0, signs.cpuMs) / 1000,
         features: named(slot(messages.PUMP_FEATURES)),
         lowered: named(slot(messages.PUMP_LOWERED)),
         socketBufferBytes: slot(messages.PUMP_SOCKET_BUFFER),
       };
     });
   };
-}
-
-/** utime and stime of a thread, proc(5) fields 14 and 15; 0 once it has gone. */
-function threadCpuSeconds(thread: number): number {
-  const ticksPerSecond = 100; // USER_HZ, fixed by the kernel's ABI on x86-64 and arm64
-  try {
-    const stat = readFileSync(`/proc/self/task/${thread}/stat`, 'latin1');
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond;
-  } catch {
-    return 0;
-  }
 }
 
 /** One block a direction: totals never go back, however often pumps are started again. */

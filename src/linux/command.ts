@@ -1,4 +1,7 @@
-import { execFile } from 'node:child_process';
+import { type ChildProcess, execFile } from 'node:child_process';
+import { Patience, STILL_MS } from '../progress/patience.ts';
+import { noteProgram } from '../progress/programs.ts';
+import { programSigns } from '../progress/signs.ts';
 import { shown } from '../untrusted/shown.ts';
 
 /** A program that did not do what it was asked; `stderr` is the program's own reason. */
@@ -25,33 +28,53 @@ export class CommandError extends Error {
  */
 export type Run = (argv: readonly string[], input?: string) => Promise<string>;
 
-/** One netlink request takes milliseconds; more means a lock that will not come free. */
-const DEADLINE_MS = 5_000;
+/** A program that is done within this is not looked at. */
+const LOOK_EVERY_MS = 500;
 /** A host with a full routing table prints some 100 bytes a route. */
 const MAX_OUTPUT_BYTES = 256 * 1024 * 1024;
 
 /**
  * @param prefix put before every argument list, `['ip', 'netns', 'exec', name]` for one.
+ * @param stillMs a program that shows no sign of life for so long is killed
  */
-export function commandRunner(prefix: readonly string[] = []): Run {
+export function commandRunner(prefix: readonly string[] = [], stillMs: number = STILL_MS): Run {
   return (argv, input = '') =>
     new Promise((resolve, reject) => {
       const [file, ...rest] = [...prefix, ...argv];
       const options = {
-        timeout: DEADLINE_MS,
-        killSignal: 'SIGKILL',
         maxBuffer: MAX_OUTPUT_BYTES,
         env: { ...process.env, LC_ALL: 'C' },
       } as const;
       const child = execFile(file!, rest, options, (error, stdout, stderr) => {
+        release();
         if (error === null) return resolve(stdout);
         const { code } = error;
         const end = typeof code === 'number' ? { code, stderr } : undefined;
         reject(new CommandError(argv, reasonOf(error, stderr, file!), stdout, end));
       });
+      const release = endOnceStill(child, file!, stillMs);
       // A program that ends without reading says why by its exit code; EPIPE would say less.
       child.stdin?.on('error', () => {}).end(input);
     });
+}
+
+/**
+ * Kills a program that stands still; one that gets on takes the time it takes.
+ * @returns to be called at its end
+ */
+function endOnceStill(child: ChildProcess, name: string, stillMs: number): () => void {
+  const { pid } = child;
+  if (pid === undefined) return () => {};
+  const patience = new Patience(stillMs);
+  const forget = noteProgram(pid, name);
+  const awaited = [{ name, signs: () => programSigns(pid) }];
+  const timer = setInterval(() => {
+    if (patience.look(performance.now(), awaited).length > 0) child.kill('SIGKILL');
+  }, LOOK_EVERY_MS);
+  return () => {
+    clearInterval(timer);
+    forget();
+  };
 }
 
 function reasonOf(
@@ -62,7 +85,7 @@ function reasonOf(
   if (error.code === 'ENOENT') {
     return `no program '${file}' in PATH (Debian: ${file === 'nft' ? 'nftables' : 'iproute2'})`;
   }
-  if (error.killed === true) return `no answer within ${DEADLINE_MS / 1000} s`;
+  if (error.killed === true) return 'it stood still, without any CPU time, and was ended';
   return stderr.trim().replaceAll('\n', '; ') || error.message;
 }
 

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import type { Logger } from '../log.ts';
+import { noteProgram } from '../progress/programs.ts';
 
 /** A storm of routing changes must cost a look every half second at most. */
 const QUIET_MS = 500;
@@ -34,7 +35,8 @@ const MAX_LINE_BYTES = 64 * 1024;
  * SIGPIPE.
  */
 const TIED: readonly string[] = ['setpriv', '--pdeathsig', 'KILL', '--'];
-const TRIAL_MS = 2_000;
+/** Only that it is not for ever: a trial that was cut says nothing, and setpriv is everywhere. */
+const TRIAL_MS = 10_000;
 /** How setpriv, like a shell, says that there is none of that name. */
 const NO_PROGRAM = 127;
 let tie: readonly string[] | undefined;
@@ -44,7 +46,9 @@ function tieToUs(): readonly string[] {
   if (tie === undefined) {
     const [file, ...rest] = [...TIED, 'true'];
     const options = { stdio: 'ignore', timeout: TRIAL_MS } as const;
-    tie = spawnSync(file!, rest, options).status === 0 ? TIED : [];
+    const { status, signal } = spawnSync(file!, rest, options);
+    if (signal !== null) return TIED;
+    tie = status === 0 ? TIED : [];
   }
   return tie;
 }
@@ -100,8 +104,10 @@ class ChildWatch {
     this.child = undefined;
     if (child?.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
     const exit = new Promise((resolve) => child.once('exit', resolve));
+    const forget = noteProgram(child.pid, this.options.argv?.[0] ?? IP_MONITOR[0]!);
     child.kill('SIGKILL');
     await exit;
+    forget();
   }
 
   private concerns(lines: string): boolean {

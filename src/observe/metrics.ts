@@ -112,12 +112,12 @@ export function createMetrics(options: MetricsOptions): Metrics {
 }
 
 /** A pump wakes once a second; five missed wake-ups are no delay but a hang. */
-const OLDEST_HEARTBEAT_SECONDS = 5;
+const MOST_HANGING_SECONDS = 5;
 
 /** What /healthz complains of: pumps that no longer turn. */
 export function unhealthyPumps(pumps: readonly PumpView[]): string[] {
   return pumps
-    .filter((pump) => pump.heartbeatAgeSeconds >= OLDEST_HEARTBEAT_SECONDS)
+    .filter((pump) => pump.hangsSeconds >= MOST_HANGING_SECONDS)
     .map(({ direction, worker, heartbeatAgeSeconds }) => {
       const seconds = heartbeatAgeSeconds.toFixed(1);
       return `${direction} worker ${worker} hangs: last heartbeat ${seconds} s ago`;

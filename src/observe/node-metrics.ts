@@ -5,6 +5,7 @@ export interface PumpView {
   readonly worker: number;
   readonly direction: 'tx' | 'rx';
   readonly heartbeatAgeSeconds: number;
+  readonly hangsSeconds: number;
   readonly cpuSeconds: number;
   readonly features: readonly string[];
   readonly lowered: readonly string[];

@@ -9,6 +9,7 @@ export function pump(direction: 'tx' | 'rx', rest: Partial<PumpView> = {}): Pump
     worker: 0,
     direction,
     heartbeatAgeSeconds: 0,
+    hangsSeconds: 0,
     cpuSeconds: 0,
     features: [],
     lowered: [],

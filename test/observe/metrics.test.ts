@@ -46,6 +46,7 @@ function pump(direction: 'tx' | 'rx', worker: number, rest: Partial<PumpView> = 
     direction,
     worker,
     heartbeatAgeSeconds: 0,
+    hangsSeconds: 0,
     cpuSeconds: 0,
     features: [],
     lowered: [],
@@ -239,8 +240,8 @@ describe('busy ratios', () => {
 describe('health', () => {
   test('names the pumps that no longer turn', () => {
     const pumps = [
-      pump('tx', 0, { heartbeatAgeSeconds: 4.9 }),
-      pump('rx', 1, { heartbeatAgeSeconds: 61.25 }),
+      pump('tx', 0, { heartbeatAgeSeconds: 99, hangsSeconds: 4.9 }),
+      pump('rx', 1, { heartbeatAgeSeconds: 61.25, hangsSeconds: 61.25 }),
     ];
     assert.deepEqual(unhealthyPumps(pumps), ['rx worker 1 hangs: last heartbeat 61.3 s ago']);
     assert.deepEqual(unhealthyPumps([]), []);

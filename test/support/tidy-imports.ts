@@ -19,6 +19,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   log: { may: ['untrusted/text'], packages: ['pino', 'pino-pretty'] },
   config: { may: ['wire/address', 'assert', 'config'], packages: ['zod'] },
   wire: { may: ['assert', 'wire'] },
+  progress: { may: ['progress'] },
   sys: { may: ['assert', 'sys'] },
   'sys/sockaddr': { may: ['assert', 'sys/constants', 'wire/address'] },
   'sys/binding': { may: ['assert', 'sys'], packages: ['koffi'] },
@@ -39,6 +40,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     may: [
       ...['log', 'assert', 'dataplane/messages', 'dataplane/counters', 'dataplane/accounts'],
       ...['dataplane/features', 'dataplane/tap', 'forwarding/publication'],
+      'progress',
     ],
     packages: ['piscina', 'pino'],
   },
@@ -47,12 +49,13 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     packages: ['etcd3', 'pino'],
   },
   linux: {
-    may: ['wire/address', 'log', 'assert', 'untrusted', 'linux'],
+    may: ['wire/address', 'log', 'progress', 'assert', 'untrusted', 'linux'],
     packages: ['pino', 'zod'],
   },
   agent: {
     may: [
-      ...['lease', 'linux', 'config', 'log', 'wire/address', 'assert', 'untrusted', 'agent'],
+      ...['lease', 'linux', 'config', 'log', 'progress', 'wire/address', 'assert'],
+      ...['untrusted', 'agent'],
       ...['forwarding/compile', 'forwarding/patch', 'forwarding/publication'],
       ...['dataplane/pool', 'dataplane/messages', 'dataplane/accounts', 'dataplane/tap/reader'],
     ],

@@ -11,8 +11,10 @@ import { CountersSince } from '../../linux/counters/network.ts';
 import { findLink } from '../../linux/link.ts';
 import { readSysctl } from '../../linux/sysctl.ts';
 import type { Logger } from '../../log.ts';
+import { runningPrograms } from '../../progress/programs.ts';
+import type { Awaited } from '../../progress/signs.ts';
 import { formatAddress4 } from '../../wire/address.ts';
-import { settledWithin } from '../ending.ts';
+import { ended } from '../ending.ts';
 import { Fault } from '../fault.ts';
 import * as settings from '../node/settings.ts';
 import type { Readiness } from '../readiness.ts';
@@ -20,13 +22,12 @@ import type { Uplink } from '../uplink.ts';
 import { createDevice, removeDevice, type TunnelDevice } from './device.ts';
 import { type LeaseTraffic, PeerBooks } from './peer-books.ts';
 import { PeerTable } from './peer-table.ts';
+import { pumpsUp } from './pumps-up.ts';
 import { Revival } from './revival.ts';
 import { startUpkeep, type Upkeep } from './upkeep.ts';
 
 /** A /8 cut into /24s; flannel's networks hold no more. */
 const MOST_LEASES = 65_536;
-/** A step of the stop that takes longer hangs; the process ends without it. */
-const STOP_STEP_MS = 3_000;
 
 export interface ForwarderOptions {
   readonly config: Config;
@@ -197,7 +198,7 @@ export class Forwarder {
     });
     this.pool = pool;
     void pool.ended.then((end) => this.pumpsEnded(pool, end.reason));
-    await Promise.race([pool.ready.catch(pumpsRefused), aborted(signal)]);
+    await Promise.race([pumpsUp(pool, log), aborted(signal)]);
     this.forwarding = true;
     this.dropsBefore = (readTransmitDrops(device.name) ?? 0) - this.lastDrops;
     const { network, subnet } = device;
@@ -205,6 +206,11 @@ export class Forwarder {
     const { publication, accounts } = pool;
     this.table = new PeerTable({ publication, accounts, network, subnet, port, log, published });
     if (this.peers !== undefined) this.table.set(this.peers.rows(), this.suspended);
+  }
+
+  /** The threads that a start or a stop hangs on now. */
+  awaited(): readonly Awaited[] {
+    return this.pool?.awaited() ?? [];
   }
 
   /** A pump dies of a deleted device too; the operator is told of the cause, not of the symptom. */
@@ -271,7 +277,7 @@ export class Forwarder {
   }
 
   /**
-   * Pumps first, so that nothing reads a device that goes; each step has a deadline.
+   * Pumps first, so that nothing reads a device that goes; no step waits for what stands still.
    * @throws Fault of kind `hang` that names what did not end
    */
   async stop(keepDevice: boolean): Promise<void> {
@@ -279,14 +285,15 @@ export class Forwarder {
     const { pool, upkeep, tunnel, table } = this;
     const { log, run, readiness } = this.options;
     const hung: string[] = [];
-    const step = async (what: string, work: Promise<unknown> | undefined) => {
-      if (!(await settledWithin(STOP_STEP_MS, work, log))) hung.push(what);
+    const step = async (what: string, work?: Promise<unknown>, awaited = runningPrograms) => {
+      const still = await ended(work, { what, awaited }, log);
+      if (still.length > 0) hung.push(`${what} (${still.join('; ')})`);
     };
     table?.stop();
     clearTimeout(this.reviving);
     this.reviving = undefined;
     await Promise.all([
-      step('the packet workers', pool?.stop()),
+      step('the packet workers', pool?.stop(), () => [...this.awaited()]),
       step("'ip monitor'", upkeep?.stop()),
     ]);
     this.tunQueueDrops();
@@ -304,7 +311,7 @@ export class Forwarder {
     this.underlayMtu = undefined;
     this.tunnel = undefined;
     if (hung.length === 0) return;
-    throw new Fault('hang', `did not end within ${STOP_STEP_MS / 1000} s: ${hung.join(', ')}`);
+    throw new Fault('hang', `these do not end: ${hung.join(', ')}`);
   }
 
   // What follows is the live view that metrics and health read.
@@ -370,11 +377,6 @@ export class Forwarder {
     if (now !== undefined) this.lastDrops = Math.max(this.lastDrops, now - this.dropsBefore);
     return this.lastDrops;
   }
-}
-
-/** A queue or a socket that could not be had; the pump names it. */
-function pumpsRefused(error: Error): never {
-  throw new Fault('environment', error.message);
 }
 
 /** Rejects when the signal comes. */

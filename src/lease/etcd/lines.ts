@@ -3,6 +3,9 @@ import { EtcdLine } from './client.ts';
 import { EtcdError } from './errors.ts';
 import type { EtcdEndpoint, EtcdSettings } from './options.ts';
 
+/** How many times its limit a call may grow to, 30 s as it is set. */
+const MOST_PATIENCE = 6;
+
 /**
  * Line after line, on one endpoint after the other, with pauses that grow in between, until `use`
  * answers or the signal comes; then the answer, or undefined. Each line is logged in, and closed
@@ -17,6 +20,7 @@ export async function useLines<T>(
 ): Promise<T | undefined> {
   const { endpoints, timing } = settings;
   const { backoffLeast, backoffMost } = timing;
+  let { call } = timing;
   // Any one of the endpoints, so that a thousand nodes do not all begin with the same.
   let next = Math.floor(Math.random() * endpoints.length);
   let backoff = backoffLeast;
@@ -25,10 +29,12 @@ export async function useLines<T>(
     try {
       const endpoint = endpoints[next % endpoints.length] as EtcdEndpoint;
       next += 1;
-      return await useLine(settings, endpoint, signal, use);
+      return await useLine({ ...settings, timing: { ...timing, call } }, endpoint, signal, use);
     } catch (error) {
       if (!(error instanceof EtcdError)) throw error;
       if (!signal.aborted) failed(error);
+      // It may be slow, or we: the next call gets more time. A dead line is found by keep-alive.
+      if (error.kind === 'silent') call = Math.min(2 * call, MOST_PATIENCE * timing.call);
     }
     // A line that held for a while makes the next trouble a new one.
     if (performance.now() - began > 2 * backoffMost) backoff = backoffLeast;
