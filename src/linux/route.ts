@@ -80,6 +80,16 @@ export async function lookUpRoute(run: Run, address: string): Promise<Route | un
   }
 }
 
+/** Those of every host: `net/ipv4/fib_rules.c`. */
+const RULES_OF_THE_KERNEL = /^(?:0:\s+from all lookup local|3276[67]:\s+from all lookup \w+)\s*$/;
+
+/** Routing rules besides the kernel's own, as ip-rule(8) shows them. */
+export async function listRules(run: Run): Promise<string[]> {
+  const lines = (await run(['ip', '-4', 'rule', 'show'])).split('\n');
+  const others = lines.filter((line) => line !== '' && !RULES_OF_THE_KERNEL.test(line));
+  return others.map((line) => line.trim().replace(/\s+/g, ' '));
+}
+
 /**
  * Path MTUs in bytes that the kernel has learned, by destination: the exceptions of all routes in
  * one dump (ip-route(8), `show cache`). They run out after `net.ipv4.route.mtu_expires`.

@@ -3,6 +3,15 @@ import { readFileSync, writeFileSync } from 'node:fs';
 /** Where sysctls of the calling thread's network namespace live: proc(5), /proc/sys/net. */
 const ROOT = '/proc/sys';
 
+/**
+ * As sysctl(8) takes it: a dot in a device's name is a slash there,
+ * `net.ipv4.conf.eth0/7.rp_filter`.
+ * @param path below /proc/sys, `net/ipv4/conf/eth0.7/rp_filter`
+ */
+export function sysctlName(path: string): string {
+  return path.replace(/[./]/g, (sign) => (sign === '.' ? '/' : '.'));
+}
+
 /** The value without its line end, or undefined where the kernel has no such sysctl. */
 export function readSysctl(path: string, root = ROOT): string | undefined {
   try {

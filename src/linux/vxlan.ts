@@ -12,7 +12,21 @@ export interface VxlanDetails {
   readonly learning: boolean;
   /** Group policy extension: carries the packet's mark (draft-smith-vxlan-group-policy). */
   readonly groupPolicy: boolean;
+  /** What else was set, `ttl 1`, that no device of ours has; left out where there is nothing. */
+  readonly others?: string;
 }
+
+/**
+ * `info_data` of a device as `createVxlan` makes it; undefined where ip(8) tells nothing then. What
+ * is not among these makes no difference to packets of ours: ageing, checksums, source ports.
+ */
+const AS_MADE = {
+  ...{ external: undefined, vnifilter: undefined, gpe: undefined },
+  ...{ remcsum_tx: undefined, remcsum_rx: undefined },
+  ...{ group: undefined, group6: undefined, remote: undefined, remote6: undefined },
+  ...{ proxy: undefined, rsc: undefined, l2miss: undefined, l3miss: undefined },
+  ...{ tos: undefined, ttl: 0, df: 'unset', limit: undefined },
+} as const;
 
 /** `info_data` of `ip -json -details link show`. */
 export interface VxlanRow {
@@ -22,9 +36,15 @@ export interface VxlanRow {
   port?: number;
   learning?: boolean;
   gbp?: boolean;
+  /** Those of `AS_MADE`, among others. */
+  [setting: string]: unknown;
 }
 
 export function readVxlan(row: VxlanRow): VxlanDetails {
+  const others = Object.entries(AS_MADE)
+    .filter(([name, made]) => row[name] !== undefined && row[name] !== made)
+    .map(([name]) => (row[name] === true ? name : `${name} ${row[name]}`))
+    .join(', ');
   return {
     vni: row.id ?? 0,
     link: row.link ?? '',
@@ -32,6 +52,7 @@ export function readVxlan(row: VxlanRow): VxlanDetails {
     port: row.port ?? 0,
     learning: row.learning === true,
     groupPolicy: row.gbp === true,
+    ...(others === '' ? {} : { others }),
   };
 }
 
@@ -53,7 +74,8 @@ export async function createVxlan(
 /** Which settings differ, each as `port 4789 instead of 8472`. */
 export function vxlanDifferences(is: VxlanDetails, wanted: VxlanDetails): string[] {
   const names = Object.keys(wanted) as (keyof VxlanDetails)[];
-  return names
+  const differ = names
     .filter((name) => is[name] !== wanted[name])
     .map((name) => `${name} ${is[name] === '' ? 'unset' : is[name]} instead of ${wanted[name]}`);
+  return is.others === undefined ? differ : [...differ, `${is.others} set`];
 }

@@ -4,6 +4,7 @@ import test, { describe } from 'node:test';
 import { createDevice } from '../../src/agent/udp/device.ts';
 import type { Peer, Status } from '../../src/api/schema.ts';
 import type { Subject } from '../../src/doctor/check.ts';
+import { sysctlsCheck } from '../../src/doctor/host/sysctls.ts';
 import { routeCheck } from '../../src/doctor/way/route.ts';
 import { formatPrefix4, parsePrefix4 } from '../../src/wire/address.ts';
 import { createNamespace } from '../linux/namespace.ts';
@@ -77,6 +78,65 @@ describe('cures of what is in the way of the overlay', () => {
         if (!command) assert.deepEqual(commands, [], cures.join('\n'));
         for (const text of commands) await space.run(text.trim().split(' ')).catch(() => undefined);
         assert.deepEqual(await ways(), intact, commands.join('\n'));
+      } finally {
+        space.remove();
+      }
+    });
+  }
+});
+
+describe('a routing rule before the main table', () => {
+  const RULES: readonly (readonly [rule: string, says: RegExp | undefined])[] = [
+    ['rule add to 10.244.0.0/16 blackhole', /go to nowhere, not to flannel0/],
+    ['rule add to 10.244.7.0/24 lookup 77', /10\.244\.7\.1 .*go to wan0, not to flannel0/],
+    ['rule add to 10.243.0.0/16 blackhole', undefined],
+    ['rule add from 10.1.0.5 lookup 77', undefined],
+  ];
+  for (const [rule, says] of RULES) {
+    test(`${rule}: ${says === undefined ? 'fine' : 'told'}`, async () => {
+      const space = createNamespace();
+      try {
+        space.ip(`${UNDERLAY}route add 10.244.0.0/16 dev other0
+route add default via 10.1.0.1 dev wan0 table 77
+${rule}
+`);
+        space.ip('link set other0 down\nlink set other0 name flannel0\nlink set flannel0 up\n');
+        space.ip('route replace 10.244.0.0/16 dev flannel0\n');
+        const subject = {
+          run: space.run,
+          carrier: { device: 'flannel0', backend: 'udp', port: 8285, mtu: 1472 },
+          status: { lease: { network: '10.244.0.0/16', subnet: '10.244.9.0/24' } },
+          peers: [{ subnet: '10.244.7.0/24', publicAddress: '10.1.0.7' }],
+          mostPeers: 8,
+        } as unknown as Subject;
+        const [finding] = await routeCheck.look(subject);
+        assert.equal(finding!.outcome, says === undefined ? 'fine' : 'wrong', finding!.what);
+        if (says !== undefined) assert.match(finding!.what, says);
+      } finally {
+        space.remove();
+      }
+    });
+  }
+});
+
+describe('the name of a sysctl in a cure', () => {
+  for (const device of ['flannel.1', 'eth0.100', 'eth0']) {
+    test(`is taken by sysctl(8) for ${device}`, async () => {
+      const space = createNamespace();
+      try {
+        space.ip(`link add ${device} type bridge\n`);
+        const subject = {
+          run: space.run,
+          carrier: { device },
+          status: null,
+          peers: [],
+          sysctl: (path: string) => (path.includes(device) ? '0' : '1'),
+        } as unknown as Subject;
+        const findings = await sysctlsCheck.look(subject);
+        const cure = findings.find(({ outcome }) => outcome === 'wrong')!.cure;
+        const [command] = /^sysctl -w [^,]+/.exec(cure)!;
+        const [program, ...rest] = command.split(' ');
+        await space.run([program!, ...rest]);
       } finally {
         space.remove();
       }

@@ -4,6 +4,7 @@ import { findLink } from '../../linux/link.ts';
 import { listForwarding, listNeighbours } from '../../linux/neighbour.ts';
 import { listRoutesOf } from '../../linux/route.ts';
 import { formatAddress4, formatPrefix4 } from '../../wire/address.ts';
+import { attachmentsOf, warnOf } from '../udp/attachments.ts';
 import type { Uplink } from '../uplink.ts';
 import type { Backend, BackendContext, OwnLease } from './backend.ts';
 import { type Datapath, type DatapathSight, KernelBackend, type Site } from './kernel.ts';
@@ -32,10 +33,11 @@ export async function createVxlan(context: BackendContext): Promise<Backend> {
   const backend = new KernelBackend(context, vxlan);
   const { tunnel } = vxlan;
   const { mtu } = backend;
+  const cleared = await device.clearAttachments(run, tunnel);
+  if (cleared !== undefined) log.warn(cleared);
   const made = await device.ensureDevice(run, vxlan.wish({ uplink, mtu }), macAddress);
   log.info({ device: tunnel, macAddress, mtu, made }, 'vxlan device');
-  const unset = device.refuseRouterAdvertisements(tunnel);
-  if (unset !== undefined) log.warn(unset);
+  for (const unset of device.setSysctls(tunnel).unset) log.warn(unset);
   return backend;
 }
 
@@ -50,6 +52,7 @@ class Vxlan implements Datapath {
   private readonly log: BackendContext['log'];
   private readonly options: VxlanOptions;
   private readonly macAddress: string;
+  private told = '';
 
   constructor({ run, log }: BackendContext, options: VxlanOptions, macAddress: string) {
     this.run = run;
@@ -77,8 +80,19 @@ class Vxlan implements Datapath {
   async ensure(site: Site): Promise<readonly string[]> {
     const { run, tunnel, macAddress } = this;
     const made = await device.ensureDevice(run, this.wish(site), macAddress);
-    if (made.length > 0) device.refuseRouterAdvertisements(tunnel);
-    return [...made, ...(await device.ensureAddress(run, tunnel, site.own, macAddress))];
+    const { set } = device.setSysctls(tunnel);
+    const repairs = await device.ensureAddress(run, tunnel, site.own, macAddress);
+    await this.tellAttached();
+    return [...made, ...set, ...repairs];
+  }
+
+  /** What others put on it stays, for somebody may want it. */
+  private async tellAttached(): Promise<void> {
+    const link = await findLink(this.run, this.tunnel);
+    const attached = link === undefined ? [] : attachmentsOf(link);
+    const sentence = attached.length === 0 ? '' : warnOf(this.tunnel, attached);
+    if (sentence !== '' && sentence !== this.told) this.log.warn(sentence);
+    this.told = sentence;
   }
 
   async look({ own, uplink }: Site): Promise<DatapathSight> {

@@ -41,3 +41,10 @@ export async function listAttachments(run: Run, link: Link): Promise<Attachment[
     .map(({ kind }) => ofQdisc(link.name, kind, HOOKS.has(kind) ? kind : 'root'));
   return [...own, ...more];
 }
+
+/** For a device on which something hangs, and stays. */
+export function warnOf(name: string, attached: readonly Attachment[]): string {
+  const what = attached.map((attachment) => attachment.what).join(', ');
+  const cures = attached.map(({ cure }) => cure).join('; ');
+  return `${name} carries ${what}, which weft did not set and which may hold packets up (${cures})`;
+}

@@ -3,7 +3,7 @@ import type { Run } from '../../linux/command.ts';
 import { whoHoldsTun } from '../../linux/holder/holder.ts';
 import * as link from '../../linux/link.ts';
 import * as route from '../../linux/route.ts';
-import { readSysctl, writeSysctl } from '../../linux/sysctl.ts';
+import { readSysctl, sysctlName, writeSysctl } from '../../linux/sysctl.ts';
 import {
   contains,
   formatAddress4,
@@ -14,7 +14,7 @@ import {
 import { Fault } from '../fault.ts';
 import { requireNetworkAdmin } from '../node/settings.ts';
 import { isOverlayDevice } from '../underlay/candidates.ts';
-import { type Attachment, attachmentsOf, listAttachments } from './attachments.ts';
+import { type Attachment, attachmentsOf, listAttachments, warnOf } from './attachments.ts';
 
 /** The tunnel's end on this host. */
 export interface TunnelDevice {
@@ -113,13 +113,6 @@ async function clearAttachments(run: Run, present: link.Link, past: Past): Promi
   return [`${name} was there with ${what}, which weft does not set: made anew without it`];
 }
 
-/** For a device on which something hangs, and stays. */
-export function warnOf(name: string, attached: readonly Attachment[]): string {
-  const what = attached.map((attachment) => attachment.what).join(', ');
-  const cures = attached.map(({ cure }) => cure).join('; ');
-  return `${name} carries ${what}, which weft did not set and which may hold packets up (${cures})`;
-}
-
 function requireTunDriver(): void {
   if (existsSync('/dev/net/tun')) return;
   throw new Fault(
@@ -183,7 +176,7 @@ function setSysctls(name: string): { set: string[]; unset: string[] } {
   for (const [path, value] of wanted) {
     const was = readSysctl(path);
     if (was === undefined || was === value) continue;
-    const setting = `${path.replaceAll('/', '.')}=${value}`;
+    const setting = `${sysctlName(path)}=${value}`;
     const reason = writeSysctl(path, value);
     if (reason === undefined) set.push(setting);
     else unset.push(`${setting} (${reason})`);

@@ -3,7 +3,8 @@ import type { Logger } from '../../log.ts';
 import { Fault } from '../fault.ts';
 import { Lookout } from '../node/lookout.ts';
 import type { Readiness } from '../readiness.ts';
-import { type OwnLink, restoreDevice, type TunnelDevice, warnOf } from './device.ts';
+import { warnOf } from './attachments.ts';
+import { type OwnLink, restoreDevice, type TunnelDevice } from './device.ts';
 
 export interface UpkeepOptions {
   readonly run: Run;

@@ -1,12 +1,19 @@
 import { lookup } from 'node:dns/promises';
 import type { Config } from '../../config.ts';
 import type { Run } from '../../linux/command.ts';
+import { listRoutesOf } from '../../linux/route.ts';
 import { formatPrefix4, parseAddress4 } from '../../wire/address.ts';
 import { Fault } from '../fault.ts';
 import type { Uplink } from '../uplink.ts';
 import type { Overlay } from './ground.ts';
 import { lookAtGround } from './ground-watch.ts';
-import { cureOfOverlap, describeOverlap, findOverlap, takenFrom } from './overlap.ts';
+import {
+  cureOfOverlap,
+  describeOverlap,
+  findOverlap,
+  takenFrom,
+  takesNeighbours,
+} from './overlap.ts';
 
 /** What the node cannot do without, as hosts or URLs: its lease store. */
 export function lifelines({ leases, etcdEndpoints }: Config): readonly string[] {
@@ -27,15 +34,28 @@ export async function requireApart(
   if (!overlay.takesNetwork) return;
   const { ground, links } = await lookAtGround(run, overlay, uplink);
   const shared = findOverlap(links, overlay, uplink);
-  const same = shared !== undefined && formatPrefix4(shared) === formatPrefix4(overlay.network);
-  const taken = takenFrom(ground, overlay, await addressesOf(needs));
-  if (taken.length === 0 && !same) return;
+  const needed = new Map([...(await gatewaysOf(run, uplink)), ...(await addressesOf(needs))]);
+  const taken = takenFrom(ground, overlay, needed);
+  const swallowed = shared !== undefined && takesNeighbours(overlay, shared, uplink);
+  if (taken.length === 0 && !swallowed) return;
   const what =
     shared === undefined
       ? `Network ${formatPrefix4(overlay.network)} has addresses that this node needs`
       : describeOverlap(overlay, shared, uplink);
-  const loss = same ? 'no node on it could be reached' : `it would cut off ${taken.join(', ')}`;
+  const loss = swallowed
+    ? 'no node on the link with an address of it could be reached'
+    : `it would cut off ${taken.join(', ')}`;
   throw new Fault('configuration', `${what}: ${loss}; ${cureOfOverlap(links, overlay.tunnel)}`);
+}
+
+/** Next hops of the underlay's routes: whatever is beyond them goes with them. */
+async function gatewaysOf(run: Run, { name }: Uplink): Promise<Map<number, string>> {
+  const found = new Map<number, string>();
+  for (const { gateway } of await listRoutesOf(run, name)) {
+    const address = parseAddress4(gateway ?? '');
+    if (address !== undefined) found.set(address, 'the gateway');
+  }
+  return found;
 }
 
 /** Addresses of endpoints; a name that is not known now is none. */

@@ -61,6 +61,18 @@ export function describeOverlap({ network }: Overlay, shared: Prefix4, { name }:
 }
 
 /**
+ * Whether the route of Network, no shorter than the link's own, takes what is on the link around
+ * our address.
+ */
+export function takesNeighbours(
+  { network }: Pick<Overlay, 'network'>,
+  shared: Prefix4,
+  { address }: Uplink,
+): boolean {
+  return prefixContains(shared, network) && contains(network, address);
+}
+
+/**
  * Which of the addresses that this node needs are taken from the underlay by the route of Network.
  * @param needs addresses by what they are, for the sentence
  */

@@ -1,4 +1,5 @@
 import { lookUpRoute } from '../../linux/route.ts';
+import { sysctlName } from '../../linux/sysctl.ts';
 import { formatAddress4, parsePrefix4 } from '../../wire/address.ts';
 import { type Check, type Finding, fine, type Subject, wrong } from '../check.ts';
 
@@ -12,7 +13,8 @@ function forwarding({ sysctl, carrier }: Subject): Finding {
   const names = ['all', ...(carrier === null ? [] : [carrier.device])];
   const off = names.find((name) => sysctl(`net/ipv4/conf/${name}/forwarding`) === '0');
   if (off === undefined) return fine('net.ipv4.ip_forward is on');
-  const name = off === 'all' ? 'net.ipv4.ip_forward' : `net.ipv4.conf.${off}.forwarding`;
+  const name =
+    off === 'all' ? 'net.ipv4.ip_forward' : sysctlName(`net/ipv4/conf/${off}/forwarding`);
   return wrong(
     `${name} is 0`,
     'the kernel passes nothing between the pods and the device',
@@ -58,10 +60,11 @@ function isStrict({ sysctl }: Subject, name: string): boolean {
 }
 
 function strictFault(expected: string, address: string, back: string | undefined): Finding {
+  const name = sysctlName(`net/ipv4/conf/${expected}/rp_filter`);
   const fault = wrong(
     `rp_filter is strict on ${expected}, but the way back to ${address} is ${back ?? 'nowhere'}`,
     `the kernel silently drops packets from ${address} that come in on ${expected}`,
-    `mend the route to ${address}, or sysctl -w net.ipv4.conf.${expected}.rp_filter=2`,
+    `mend the route to ${address}, or sysctl -w ${name}=2`,
   );
   return { ...fault, follows: ['route'] };
 }

@@ -1,11 +1,21 @@
-import { describeRoute, listRoutesWithin } from '../../linux/route.ts';
-import { type Prefix4, parsePrefix4, prefixContains } from '../../wire/address.ts';
-import { type Check, fine, noWeft, wrong } from '../check.ts';
+import {
+  describeRoute,
+  listRoutesWithin,
+  listRules,
+  lookUpRoute,
+  type Route,
+} from '../../linux/route.ts';
+import { formatAddress4, type Prefix4, parsePrefix4, prefixContains } from '../../wire/address.ts';
+import { type Check, type Finding, fine, noWeft, type Subject, wrong } from '../check.ts';
+
+/** Rules that are named; a host may have hundreds. */
+const NAMED = 3;
 
 /** Routes that take packets of the overlay away from the device. */
 export const routeCheck: Check = {
   name: 'routes',
-  look: async ({ run, status, carrier, peers }) => {
+  look: async (subject) => {
+    const { run, status, carrier, peers } = subject;
     if (status === null) return [noWeft()];
     const { lease } = status;
     if (lease === null || carrier === null) return [fine('this weft carries no packets')];
@@ -30,6 +40,8 @@ export const routeCheck: Check = {
         cause: 'route' as const,
       }));
     }
+    const astray = await findAstray(subject, routes);
+    if (astray !== undefined) return [astray];
     if (backend !== 'udp') return [fine('nothing else takes a part of the overlay')];
     if (
       routes.some(({ destination, device: dev }) => destination === lease.network && dev === device)
@@ -50,6 +62,33 @@ export const routeCheck: Check = {
     ];
   },
 };
+
+/** Where the main table has the way to a peer and the kernel takes another: a rule's doing. */
+async function findAstray(
+  { run, status, carrier, peers, mostPeers }: Subject,
+  routes: readonly Route[],
+): Promise<Finding | undefined> {
+  const rules = await listRules(run);
+  if (rules.length === 0) return undefined;
+  const { device, backend } = carrier!;
+  const there = new Set(routes.map(({ destination }) => destination));
+  for (const { subnet } of peers.slice(0, mostPeers)) {
+    const prefix = parsePrefix4(subnet);
+    const covering = backend === 'udp' ? status!.lease!.network : subnet;
+    if (prefix === undefined || !there.has(covering)) continue;
+    const address = formatAddress4(prefix.network + 1);
+    const way = (await lookUpRoute(run, address))?.device;
+    // Peers on the link have no need of the tunnel, with DirectRouting.
+    if (way === device || (backend === 'vxlan' && way !== undefined)) continue;
+    const finding = wrong(
+      `packets to ${address} of ${subnet} go to ${way ?? 'nowhere'}, not to ${device}`,
+      'a routing rule has the word before the main table',
+      `find what sets it: ip rule show (${rules.slice(0, NAMED).join('; ')})`,
+    );
+    return { ...finding, cause: 'route' };
+  }
+  return undefined;
+}
 
 /** `10.244.1.7` or `10.244.1.0/24`, as ip shows them. */
 function readDestination(text: string): Prefix4 | undefined {

@@ -12,6 +12,7 @@ import { findLink, type Link } from '../../../src/linux/link.ts';
 import { parseAddress4, parsePrefix4 } from '../../../src/wire/address.ts';
 import { createNamespace, type Namespace } from '../../linux/namespace.ts';
 import { run } from '../../support/process.ts';
+import { waitFor } from '../../support/waitfor.ts';
 import { leaseOf } from '../backend.cases.ts';
 
 const MAC = '0a:58:0a:f4:01:00';
@@ -24,6 +25,11 @@ const uplink = {
   address: parseAddress4('192.0.2.1')!,
   publicAddress: parseAddress4('192.0.2.1')!,
   reason: 'test',
+};
+const OWN = {
+  subnet: parsePrefix4('10.244.1.0/24')!,
+  network: parsePrefix4('10.244.0.0/16')!,
+  publicAddress: uplink.address,
 };
 
 describe('the vxlan device', () => {
@@ -118,6 +124,15 @@ link set eth1 up
     ['learning', PLAIN.replace('nolearning', 'learning'), 'learning true instead of false'],
     ['policy', `${PLAIN} gbp`, 'groupPolicy true instead of false'],
     ['VNI', PLAIN.replace('id 1', 'id 9'), 'vni 9 instead of 1'],
+    ['life of outer packets', `${PLAIN} ttl 1`, 'ttl 1 set'],
+    ['type of service', `${PLAIN} tos 0x10`, 'tos 0x10 set'],
+    ['word on fragments', `${PLAIN} df set`, 'df set set'],
+    ['destination by default', `${PLAIN} remote 192.0.2.9`, 'remote 192\\.0\\.2\\.9 set'],
+    ['group', `${PLAIN} group 239.1.1.1`, 'group 239\\.1\\.1\\.1 set'],
+    ['way of answering', `${PLAIN} proxy rsc`, 'proxy, rsc set'],
+    ['checksum', `${PLAIN} remcsumtx remcsumrx`, 'remcsum_tx, remcsum_rx set'],
+    ['number of entries', `${PLAIN} maxaddress 1`, 'limit 1 set'],
+    ['source of destinations', `${PLAIN.replace('id 1 ', '')} external`, 'external set'],
   ];
   for (const [what, batch, reason] of differences) {
     test(`of another ${what} is made anew under the same MAC address`, async () => {
@@ -130,6 +145,23 @@ link set eth1 up
       assert.match(said.join(''), new RegExp(reason));
     });
   }
+
+  test('on which something hangs is made anew under the same MAC address', async () => {
+    space.ip(`${PLAIN}\nlink set flannel.1 up\n`);
+    await space.run(['tc', 'qdisc', 'add', 'dev', 'flannel.1', 'root', 'blackhole']);
+    const { index } = await device();
+    const backend = await start();
+    const now = await device();
+    assert.notEqual(now.index, index);
+    assert.equal(now.macAddress, MAC);
+    assert.match(said.join(''), /flannel\.1 was there with qdisc blackhole.*made anew/);
+    await backend.open(OWN);
+    await space.run(['tc', 'qdisc', 'add', 'dev', 'flannel.1', 'root', 'blackhole']);
+    // It may be wanted: it stays, and is told.
+    const told = () => /carries qdisc blackhole.*tc qdisc delete dev flannel\.1 root/;
+    await waitFor('the warning', () => told().test(said.join('')));
+    assert.equal((await device()).index, now.index);
+  });
 
   test('gets the MAC address back that the lease says, if it is gone', async () => {
     await start({}, leaseOf('10.244.1.0-24', published(MAC.toUpperCase().replaceAll(':', '-'))));
@@ -171,11 +203,7 @@ address add 10.244.9.0/32 dev flannel.1
 address add 198.51.100.1/32 dev flannel.1
 `);
     const backend = await start();
-    await backend.open({
-      subnet: parsePrefix4('10.244.1.0/24')!,
-      network: parsePrefix4('10.244.0.0/16')!,
-      publicAddress: uplink.address,
-    });
+    await backend.open(OWN);
     const { addresses, up } = await device();
     const own = addresses.filter(({ family }) => family === 'inet');
     const texts = own.map(({ local, prefixLength }) => `${local}/${prefixLength}`);
@@ -183,7 +211,10 @@ address add 198.51.100.1/32 dev flannel.1
     assert.equal(up, true);
   });
 
-  test('listens to no router on the overlay', () => {
+  test('listens to no router on the overlay, and forwards where the host does', () => {
+    space.ip(`${PLAIN}\n`);
+    const inSpace = (...argv: string[]) => run(['ip', 'netns', 'exec', space.name, ...argv]);
+    inSpace('sysctl', '-qw', 'net.ipv4.ip_forward=1', 'net.ipv4.conf.flannel/1.forwarding=0');
     // In a process of its own, for /proc/sys shows the reader's namespace.
     const program = `
       const { createBackend } = await import('${moduleOf('backend/backend.js')}');
@@ -193,9 +224,9 @@ address add 198.51.100.1/32 dev flannel.1
       await createBackend('vxlan', { run: commandRunner(), uplink: ${JSON.stringify(uplink)},
         options: {}, log, readiness: new Readiness(), republish() {} });`;
     const node = [process.execPath, '--input-type=module', '-e', program];
-    assert.equal(run(['ip', 'netns', 'exec', space.name, ...node]), '');
-    const path = '/proc/sys/net/ipv6/conf/flannel.1/accept_ra';
-    assert.equal(run(['ip', 'netns', 'exec', space.name, 'cat', path]).trim(), '0');
+    assert.equal(inSpace(...node), '');
+    assert.equal(inSpace('cat', '/proc/sys/net/ipv6/conf/flannel.1/accept_ra').trim(), '0');
+    assert.equal(inSpace('cat', '/proc/sys/net/ipv4/conf/flannel.1/forwarding').trim(), '1');
   });
 });
 

@@ -92,9 +92,17 @@ describe('what this host has itself', () => {
     ['10.0.0.0/8', 'http://192.0.2.1:2379', undefined],
     ['10.0.0.0/8', 'https://10.4.0.9:2379', /contains the underlay 10\.1\.0\.0\/24.*10\.4\.0\.9/],
     ['10.0.0.0/8', 'https://10.5.0.9:2379', /cut off the lease store at 10\.5\.0\.9/],
-    ['10.1.0.0/24', 'http://192.0.2.1:2379', /the underlay's own, that of wan0.*no node on it/],
-    ['10.1.0.0/25', 'http://10.1.0.9:2379', /a part of the underlay.*10\.1\.0\.9/],
-    ['10.1.0.0/25', 'http://10.1.0.200:2379', undefined],
+    [
+      '10.1.0.0/24',
+      'http://192.0.2.1:2379',
+      /the underlay's own, that of wan0.*no node on the link/,
+    ],
+    ['10.1.0.128/25', 'http://10.1.0.200:2379', /a part of the underlay.*10\.1\.0\.200/],
+    ['10.1.0.128/25', 'http://10.1.0.9:2379', undefined],
+    ['10.1.0.0/25', 'http://10.1.0.200:2379', /a part of the underlay.*no node on the link/],
+    ['10.1.0.4/30', 'http://192.0.2.1:2379', /a part of the underlay.*no node on the link/],
+    ['10.1.0.0/30', 'http://192.0.2.1:2379', /it would cut off the gateway 10\.1\.0\.1/],
+    ['10.2.0.0/15', 'http://192.0.2.1:2379', undefined],
     ['10.64.0.0/10', 'http://10.100.0.9:2379', /10\.64\.0\.0\/10 has addresses.*10\.100\.0\.9/],
   ];
   for (const [network, need, fault] of starts) {

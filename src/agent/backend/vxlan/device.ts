@@ -1,9 +1,10 @@
 import type { Run } from '../../../linux/command.ts';
 import * as links from '../../../linux/link.ts';
-import { writeSysctl } from '../../../linux/sysctl.ts';
+import { readSysctl, sysctlName, writeSysctl } from '../../../linux/sysctl.ts';
 import { createVxlan, type VxlanDetails, vxlanDifferences } from '../../../linux/vxlan.ts';
 import { contains, formatAddress4, parseAddress4 } from '../../../wire/address.ts';
 import { Fault } from '../../fault.ts';
+import { listAttachments } from '../../udp/attachments.ts';
 import type { OwnLease } from '../backend.ts';
 import { parseMacAddress, randomMacAddress } from './vtep.ts';
 
@@ -33,7 +34,8 @@ function requireVxlan({ name, kind }: links.Link): void {
   if (kind === 'vxlan') return;
   throw new Fault(
     'environment',
-    `${name} exists and is of kind ${kind ?? 'hardware'}, not a vxlan device: remove it with ` +
+    `${name} exists and is of kind ${kind ?? 'hardware'}, not a vxlan device: take another VNI ` +
+      'in the network config; or, if nothing on this host needs it, remove it with ' +
       `'ip link delete ${name}'`,
   );
 }
@@ -148,10 +150,38 @@ export async function closeDevice(run: Run, name: string, own: OwnLease): Promis
 }
 
 /**
- * A router on the overlay would be one of a pod's: its advertisements are not for the node.
- * @returns what could not be set and why, for a warning
+ * A router on the overlay would be one of a pod's: its advertisements are not for the node. Where
+ * the host forwards, the device must not be left out.
+ * @returns what was another value and now is right, and what could not be set and why
  */
-export function refuseRouterAdvertisements(name: string): string | undefined {
-  const reason = writeSysctl(`net/ipv6/conf/${name}/accept_ra`, '0');
-  return reason && `net.ipv6.conf.${name}.accept_ra=0 could not be set (${reason}): set it`;
+export function setSysctls(name: string): { set: string[]; unset: string[] } {
+  const wanted: (readonly [string, string])[] = [[`net/ipv6/conf/${name}/accept_ra`, '0']];
+  if (readSysctl('net/ipv4/ip_forward') === '1') {
+    wanted.push([`net/ipv4/conf/${name}/forwarding`, '1']);
+  }
+  const set: string[] = [];
+  const unset: string[] = [];
+  for (const [path, value] of wanted) {
+    const was = readSysctl(path);
+    if (was === undefined || was === value) continue;
+    const setting = `${sysctlName(path)}=${value}`;
+    const reason = writeSysctl(path, value);
+    if (reason === undefined) set.push(setting);
+    else unset.push(`${setting} could not be set (${reason}): set it`);
+  }
+  return { set, unset };
+}
+
+/**
+ * Removes a device of before on which something hangs that may hold packets up, to be made anew
+ * under the same MAC address.
+ * @returns what it was, for a warning; undefined where there is nothing
+ */
+export async function clearAttachments(run: Run, name: string): Promise<string | undefined> {
+  const found = await links.findLink(run, name);
+  const attached = found === undefined ? [] : await listAttachments(run, found);
+  if (attached.length === 0) return undefined;
+  await links.deleteLink(run, name);
+  const what = attached.map((attachment) => attachment.what).join(', ');
+  return `${name} was there with ${what}, which weft does not set: made anew without it`;
 }
