@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { closeSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { closeSync, openSync, readFileSync, readSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { afterEach, beforeEach, describe } from 'node:test';
 import { createLog, type LogFormat } from '../../src/log.ts';
@@ -47,6 +48,27 @@ describe('the log', () => {
     for (let line = 0; line < 3; line++) log.info('lost');
     assert.equal(writeErrors(), 3);
     closeSync(full);
+  });
+
+  test('waits for no reader of a pipe that has stalled, and goes on when it reads', () => {
+    const path = join(folder, 'pipe');
+    execFileSync('mkfifo', [path]);
+    // Blocking, as a supervisor hands it to us; opened for both, it waits for nobody.
+    const pipe = openSync(path, 'r+');
+    const { log, writeErrors } = createLog({ level: 'info', format: 'json', descriptor: pipe });
+    const text = 'x'.repeat(1_000);
+    const lines = 1_000;
+    for (let line = 0; line < lines; line++) log.info({ line }, text);
+    const lost = writeErrors();
+    assert.ok(lost > 0 && lost < lines, `${lost} of ${lines} lost`);
+    const room = Buffer.alloc(1024 * 1024);
+    const read = () => room.toString('utf8', 0, readSync(pipe, room)).trimEnd().split('\n');
+    const kept = read().map((line) => JSON.parse(line).line);
+    assert.deepEqual(kept, [...Array(lines - lost).keys()]);
+    log.info('read again');
+    assert.equal(JSON.parse(read()[0]!).msg, 'read again');
+    assert.equal(writeErrors(), lost);
+    closeSync(pipe);
   });
 
   test('begins a new line after one that a full disk has torn', () => {
