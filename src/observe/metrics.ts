@@ -69,7 +69,7 @@ export function metricSections(options: MetricsOptions, busy: BusyRatios): Metri
       'weft_log_write_errors_total',
       'Log lines that could not be written',
       () => single(logWriteErrors()),
-      'full disk or closed pipe',
+      'full disk, closed pipe, or a pipe that its reader does not empty',
     ),
     gauge('weft_build_info', 'Always 1; its labels say what runs', () => [
       { labels: { ...build }, value: 1 },

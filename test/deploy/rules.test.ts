@@ -50,6 +50,10 @@ const CASES: Readonly<Record<string, Case>> = {
     fires: { [`weft_lease_refused{${node},reason="duplicate_subnet"}`]: '1x30' },
     silent: { [`weft_lease_refused{${node},reason="other_backend"}`]: '9x30' },
   },
+  WeftConfigNotInForce: {
+    fires: { [`weft_network_config_in_force{${node}}`]: '0x30' },
+    silent: { [`weft_network_config_in_force{${node}}`]: '0 0 0 1x30' },
+  },
   WeftPeersDiffer: {
     fires: {
       [`weft_leases{${node},state="peer"}`]: '2x30',

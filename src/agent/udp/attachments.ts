@@ -1,5 +1,5 @@
 /** What others have hung on a link that may hold packets up, and which weft does not set itself. */
-import type { Run } from '../../linux/command.ts';
+import { jsonRows, type Run } from '../../linux/command.ts';
 import type { Link } from '../../linux/link.ts';
 
 /** Queueing disciplines that hold nothing back: the kernel's defaults and distributions' own. */
@@ -34,9 +34,9 @@ function ofQdisc(name: string, kind: string, where: string): Attachment {
 export async function listAttachments(run: Run, link: Link): Promise<Attachment[]> {
   const own = attachmentsOf(link);
   // Who has no tc has set nothing by it.
-  const text = await run(['tc', '-json', 'qdisc', 'show', 'dev', link.name]).catch(() => '');
-  const rows = JSON.parse(text.trim() || '[]') as { kind: string; root?: boolean }[];
-  const more = rows
+  const argv = ['tc', '-json', 'qdisc', 'show', 'dev', link.name];
+  const text = await run(argv).catch(() => '');
+  const more = jsonRows<{ kind: string; root?: boolean }>(argv, text)
     .filter(({ kind, root }) => root !== true && (HOOKS.has(kind) || !PLAIN_QDISCS.has(kind)))
     .map(({ kind }) => ofQdisc(link.name, kind, HOOKS.has(kind) ? kind : 'root'));
   return [...own, ...more];
