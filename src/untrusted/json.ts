@@ -16,10 +16,15 @@ export interface JsonLimit {
   readonly bytes: number;
   /** Objects and lists within each other, the outermost counted. */
   readonly depth: number;
+  /** Of the outermost object, repeated names too; left out where the bytes alone keep them few. */
+  readonly members?: number;
 }
 
 /** flannel's own values are 2 deep, what people add by hand 4. */
 const DEPTH = 16;
+
+/** A /8 cut into /24 has 65,536, and each may lie there under both forms of its key. */
+const LEASES = 131_072;
 
 /** Every bound on what others write, in one place, each with its reason. */
 export const LIMITS = {
@@ -27,16 +32,16 @@ export const LIMITS = {
   leaseValue: { bytes: 4 * 1024, depth: DEPTH },
   /** Names of members as well as values: an extension backend has whole commands in it. */
   networkConfig: { bytes: 64 * 1024, depth: DEPTH },
-  /** All leases that there may be, at 250 bytes each; one level more than a value has. */
-  leaseFile: { bytes: 32 * 1024 * 1024, depth: DEPTH + 1 },
+  /** All leases that there may be, at 250 bytes each; one level more than a value has. So many
+   *  bytes hold five million members of no use, which are half a minute's work. */
+  leaseFile: { bytes: 32 * 1024 * 1024, depth: DEPTH + 1, members: LEASES },
   /** Answers of the API: 65,536 peers of 400 bytes and the counters around them. */
   apiAnswer: { bytes: 64 * 1024 * 1024, depth: 32 },
   /** `nft -j`: rulesets of others, nested as deep as expressions are in them. */
   program: { bytes: 256 * 1024 * 1024, depth: 128 },
   /** The longest key of both families has 62 bytes; etcd takes 1.5 MB. */
   leaseKeyBytes: 128,
-  /** A /8 cut into /24 has 65,536, and each may lie there under both forms of its key. */
-  leases: 131_072,
+  leases: LEASES,
   /** Four lines, or some more of others. */
   subnetFileBytes: 64 * 1024,
   /** All roots of a distribution are 220 kB. */
@@ -58,7 +63,7 @@ export interface Member {
  */
 export function splitObject(text: string, limit: JsonLimit): Parsed<Member[]> {
   return scan(text, limit, (scanner) => {
-    if (scanner.peek() === '{') return scanner.object();
+    if (scanner.peek() === '{') return scanner.object(limit.members);
     scanner.value();
     scanner.end();
     return scanner.fail(`not a JSON object but ${kindOf(text)}`);
@@ -175,7 +180,7 @@ class Scanner {
     return this.#text[this.#at];
   }
 
-  object(): Member[] {
+  object(most = Number.POSITIVE_INFINITY): Member[] {
     const members: Member[] = [];
     this.#at += 1;
     if (this.peek() === '}') this.#at += 1;
@@ -185,6 +190,7 @@ class Scanner {
         this.peek();
         const start = this.#at;
         this.value(1);
+        if (members.length === most) this.fail(`longer than ${most} entries`);
         members.push({ name: decodeString(name), text: this.#text.slice(start, this.#at) });
       } while (this.#goesOn('}'));
     }
@@ -270,10 +276,19 @@ class Scanner {
     this.#at += 1;
   }
 
+  #endOfLine(from: number): number {
+    const end = this.#text.indexOf('\n', from);
+    return end < 0 ? this.#text.length : end;
+  }
+
   #unexpected(what: string): never {
-    const before = this.#text.slice(0, this.#at);
-    const line = before.split('\n').length;
-    const column = this.#at - before.lastIndexOf('\n');
+    let line = 1;
+    let start = 0;
+    for (let end = this.#endOfLine(0); end < this.#at; end = this.#endOfLine(start)) {
+      line += 1;
+      start = end + 1;
+    }
+    const column = this.#at - start + 1;
     const found = this.#text[this.#at];
     const letter = found === undefined ? 'it ends' : shown(found);
     this.fail(`not JSON: line ${line}, column ${column}: ${letter} ${what}`);

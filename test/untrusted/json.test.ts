@@ -6,6 +6,7 @@ import {
   compact,
   decodeString,
   guarded,
+  LIMITS,
   parseJson,
   splitObject,
 } from '../../src/untrusted/json.ts';
@@ -41,6 +42,31 @@ describe('JSON of others', () => {
       assert.equal(checkJson(text, LIMIT).ok, slowParse(text) !== undefined, text);
     });
     fc.assert(property, { seed: runSeed(), numRuns: 20_000 });
+  });
+
+  test('is refused for too many members before they pile up', () => {
+    const of = (count: number) => `{${'"a":1,'.repeat(count - 1)}"b":[1,2,3]}`;
+    const limit = { ...LIMIT, members: 100 };
+    assert.ok(splitObject(of(100), limit).ok);
+    assert.deepEqual(splitObject(of(101), limit), {
+      ok: false,
+      reason: 'longer than 100 entries',
+    });
+    const file = splitObject(of(5_000_000), LIMITS.leaseFile);
+    assert.match(file.ok ? '' : file.reason, /^longer than 131072 entries$/);
+  });
+
+  test('has its fault told by line and column', () => {
+    for (const [text, place] of [
+      ['x', 'line 1, column 1'],
+      ['\n x', 'line 2, column 2'],
+      ['{"a":1,\n\n "b" 1}', 'line 3, column 6'],
+      ['{\n', 'line 2, column 1'],
+      [`{${'\n'.repeat(30_000)}x`, 'line 30001, column 1'],
+    ] as const) {
+      const read = splitObject(text, LIMIT);
+      assert.match(read.ok ? '' : read.reason, new RegExp(`${place}:`), text.slice(0, 20));
+    }
   });
 
   test('is cut into members that say what JSON.parse says', () => {
