@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { ErrorBoundary, type Trouble } from '../../http/boundary.ts';
 import { FilterError, parseFilter } from '../../watch/filter.ts';
-import { TooManyListeners, type Watch } from '../../watch/watch.ts';
+import { type Listening, TooManyListeners, type Watch } from '../../watch/watch.ts';
 import { Query, RequestError, respond } from '../request.ts';
 import type { ApiView } from '../view.ts';
 import { CAPTURE_WAITING_BYTES, Capture } from './capture.ts';
@@ -52,7 +52,9 @@ export function createStreams(
       boundary.tell(`weft ${name}`, error);
       outflow.fail();
     };
-    const stream = start(watch, outflow, failed);
+    // Nobody would end the stream of a client that is gone already.
+    if (response.destroyed) return;
+    const stream = begin(watch, (own) => start(own, outflow, failed));
     running.add(stream);
     const what = `weft ${name} ${query.text('filter') ?? ''}`.trimEnd();
     tell(`somebody watches packets: ${what}`);
@@ -87,6 +89,24 @@ export function createStreams(
       }
     },
   };
+}
+
+/** A stream that fails at its beginning lets go of the tap, for which there are few places. */
+function begin(watch: Watch, start: (watch: Watch) => Running): Running {
+  const taken: Listening[] = [];
+  try {
+    return start({
+      listeners: watch.listeners,
+      listen: (wish, listener) => {
+        const listening = watch.listen(wish, listener);
+        taken.push(listening);
+        return listening;
+      },
+    });
+  } catch (error) {
+    for (const listening of taken) listening.stop();
+    throw error;
+  }
 }
 
 /** Says the last of it, if that can be said. */
