@@ -1,4 +1,7 @@
+import { availableParallelism } from 'node:os';
+import { Fault } from '../agent/fault.ts';
 import { watchPathMtus } from '../agent/node/path-mtu.ts';
+import { chooseWorkers } from '../agent/node/settings.ts';
 import type { Observed } from '../agent/observed.ts';
 import { type Api, createApi } from '../api/router.ts';
 import { serveSocket } from '../api/server.ts';
@@ -18,6 +21,7 @@ import { createWatch } from '../watch/watch.ts';
 import { apiView, probeDevice, probeTargets } from './api-view.ts';
 import { EXIT } from './exit.ts';
 import { tell } from './format/print.ts';
+import { judgeOpenFiles, openFileLimit } from './start/resource-limits.ts';
 import { readVersions } from './start/versions.ts';
 
 /** One long-lived command as it was given. */
@@ -53,6 +57,7 @@ export async function serve(
   const logging = createLog({ level: config.logLevel, format: config.logFormat });
   const { log } = logging;
   for (const warning of order.warnings) log.warn(warning);
+  requireOpenFiles(order, log);
   const served = make(config, log);
   // First of all, so that a start that takes long can be watched, and a second weft is told apart.
   const signals = listenForSignals(log, served.reload?.bind(served));
@@ -74,6 +79,16 @@ export async function serve(
     signals.stop();
     close();
   }
+}
+
+/** Too few would end the process somewhere on the way, with half of it set up. */
+function requireOpenFiles({ command, config }: Order, log: Logger): void {
+  const { count } = chooseWorkers(config.workers, availableParallelism());
+  const judged = judgeOpenFiles(openFileLimit(), command === 'agent' ? 0 : count);
+  if (judged.verdict === 'few') log.warn(judged.why);
+  if (judged.verdict !== 'too few') return;
+  log.fatal(judged.why);
+  throw new Fault('environment', judged.why);
 }
 
 /** To systemd we live while every thread turns: not to be ready is no reason to be killed. */

@@ -2,6 +2,7 @@ import type { Fault } from '../agent/fault.ts';
 import type { ApiError } from '../api/client.ts';
 import type { ConfigError } from '../config.ts';
 import { tell } from './format/print.ts';
+import { explainLimit } from './start/resource-limits.ts';
 
 /** What the process says of its end to whoever started it. */
 export const EXIT = {
@@ -59,8 +60,15 @@ function classify(error: unknown): [code: number, lines: readonly string[]] {
     case 'SyscallError':
       return [EXIT.environment, [error.message]];
     default:
-      return [EXIT.unexpected, unexpected(error)];
+      return classifyOther(error);
   }
+}
+
+/** A limit of the host's, or a mistake of ours. */
+function classifyOther(error: Error): [code: number, lines: readonly string[]] {
+  const limit = explainLimit(error);
+  if (limit !== undefined) return [EXIT.environment, [limit]];
+  return [EXIT.unexpected, unexpected(error)];
 }
 
 function isHang(error: Error): boolean {

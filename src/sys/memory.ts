@@ -27,7 +27,7 @@ export function createSlab(size: number): Slab {
   const pages = Math.ceil(size / PAGE);
   const rejected: WebAssembly.Memory[] = [];
   for (;;) {
-    const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
+    const memory = reserve(pages);
     const bytes = new Uint8Array(memory.buffer);
     const address = addressOf(bytes);
     const low = Number(address & 0xffff_ffffn);
@@ -36,6 +36,19 @@ export function createSlab(size: number): Slab {
     if (low + bytes.length <= TWO_32) return { memory, bytes, words, low: low | 0, high };
     rejected.push(memory);
     assert(rejected.length < 8, 'no packet memory without a 4 GiB line in it');
+  }
+}
+
+/** @throws Error that names the limit which is in the way */
+function reserve(pages: number): WebAssembly.Memory {
+  try {
+    return new WebAssembly.Memory({ initial: pages, maximum: pages });
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new Error(
+      'no room for packet memory: V8 sets aside some 10 GB of addresses for each packet worker, ' +
+        'which cost nothing; set ulimit -v (LimitAS= of the unit) to unlimited',
+    );
   }
 }
 
