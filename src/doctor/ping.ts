@@ -73,7 +73,7 @@ export function isRefused(address: string, port: number): Promise<boolean> {
       left -= 1;
       socket.send(Buffer.of(0));
     };
-    const timer = setInterval(knock, KNOCK_EVERY_MS);
+    let timer: NodeJS.Timeout | undefined;
     const end = (refused: boolean) => {
       clearInterval(timer);
       socket.removeAllListeners('error').on('error', () => undefined);
@@ -81,6 +81,11 @@ export function isRefused(address: string, port: number): Promise<boolean> {
       resolve(refused);
     };
     socket.on('error', (error: NodeJS.ErrnoException) => end(error.code === 'ECONNREFUSED'));
-    socket.connect(port, address, knock);
+    // Where no route leads there, connect fails, and an 'error' says so.
+    socket.once('connect', () => {
+      timer = setInterval(knock, KNOCK_EVERY_MS);
+      knock();
+    });
+    socket.connect(port, address);
   });
 }

@@ -5,6 +5,7 @@ import { createDevice } from '../../src/agent/udp/device.ts';
 import type { Peer, Status } from '../../src/api/schema.ts';
 import type { Subject } from '../../src/doctor/check.ts';
 import { sysctlsCheck } from '../../src/doctor/host/sysctls.ts';
+import { isRefused } from '../../src/doctor/ping.ts';
 import { routeCheck } from '../../src/doctor/way/route.ts';
 import { formatPrefix4, parsePrefix4 } from '../../src/wire/address.ts';
 import { createNamespace } from '../linux/namespace.ts';
@@ -58,6 +59,7 @@ describe('cures of what is in the way of the overlay', () => {
           status: { lease: { network, subnet: '10.77.9.0/24' } } as unknown as Status,
           peers: NEEDED.slice(0, 2).map((publicAddress) => ({ publicAddress }) as Peer),
           options: new Map([['etcd-endpoints', 'http://10.3.0.9:2379']]),
+          mostPeers: 0,
         } as unknown as Subject;
         const cures = (await routeCheck.look(subject)).map(({ cure }) => cure);
         const range = parsePrefix4(network)!;
@@ -117,6 +119,47 @@ ${rule}
       }
     });
   }
+});
+
+describe('the way to a peer', () => {
+  const WAYS: readonly (readonly [how: string, says: RegExp | undefined])[] = [
+    ['', undefined],
+    ['route add 10.1.0.7/32 dev flannel0', /10\.1\.0\.7 leads into flannel0, the overlay itself/],
+    ['route add 10.1.0.0/28 dev flannel0', /10\.1\.0\.7 leads into flannel0/],
+    ['route add unreachable 10.1.0.7/32', /10\.1\.0\.7 leads nowhere/],
+    ['rule add to 10.1.0.7 blackhole', /10\.1\.0\.7 leads nowhere/],
+    ['route delete default', /10\.2\.0\.7 leads nowhere/],
+    ['route replace default dev flannel0', /10\.2\.0\.7 leads into flannel0/],
+  ];
+  for (const [how, says] of WAYS) {
+    test(`'${how}': ${says ?? 'fine'}`, async () => {
+      const space = createNamespace();
+      try {
+        space.ip(UNDERLAY.replaceAll('other0', 'flannel0'));
+        space.ip(`route add 10.244.0.0/16 dev flannel0\n${how}\n`);
+        const subject = {
+          run: space.run,
+          carrier: { device: 'flannel0', backend: 'udp', port: 8285, mtu: 1472 },
+          status: { lease: { network: '10.244.0.0/16', subnet: '10.244.9.0/24' } },
+          peers: NEEDED.slice(0, 2).map((publicAddress, index) => {
+            return { subnet: `10.244.${index}.0/24`, publicAddress };
+          }),
+          mostPeers: 8,
+        } as unknown as Subject;
+        const [finding, ...more] = await routeCheck.look(subject);
+        assert.deepEqual(more, []);
+        assert.equal(finding!.outcome, says === undefined ? 'fine' : 'wrong', finding!.what);
+        if (says !== undefined) assert.match(finding!.what, says);
+      } finally {
+        space.remove();
+      }
+    });
+  }
+
+  test('that leads nowhere is no answer, and no end of the doctor', async () => {
+    // connect(2) refuses a broadcast address as it does one without a route.
+    assert.equal(await isRefused('255.255.255.255', 8285), false);
+  });
 });
 
 describe('the name of a sysctl in a cure', () => {

@@ -29,6 +29,8 @@ export const routeCheck: Check = {
       const pods = prefix !== undefined && prefixContains(own, prefix);
       return !pods && route.device !== device && !toPeers.has(route.destination);
     });
+    const lost = await findLost(subject);
+    if (lost.length > 0) return lost;
     if (foreign.length > 0) {
       return foreign.map((route) => ({
         ...wrong(
@@ -62,6 +64,32 @@ export const routeCheck: Check = {
     ];
   },
 };
+
+/** Peers whose PublicIP no datagram leaves for: nothing leads there, or the overlay itself. */
+async function findLost({ run, carrier, peers, mostPeers }: Subject): Promise<Finding[]> {
+  const { device, backend } = carrier!;
+  const lost = new Map<string, string[]>();
+  for (const { publicAddress } of peers.slice(0, mostPeers)) {
+    const way = (await lookUpRoute(run, publicAddress))?.device;
+    const isWell = way !== undefined && (way !== device || backend === 'host-gw');
+    if (!isWell) lost.set(way ?? '', [...(lost.get(way ?? '') ?? []), publicAddress]);
+  }
+  return [...lost].map(([way, addresses]) => {
+    const [first, ...more] = addresses;
+    const whom = `${first}${more.length > 0 ? ` and ${more.length} more peers` : ''}`;
+    const where = way === '' ? 'nowhere' : `into ${way}, the overlay itself`;
+    const why = way === '' ? 'cannot be sent' : 'would go into the tunnel again, and are dropped';
+    return {
+      ...wrong(
+        `the way to ${whom} leads ${where}`,
+        `datagrams to it ${why}`,
+        `find what sets it: ip route get ${first}; ip rule show; it has to lead by the underlay`,
+      ),
+      cause: 'route' as const,
+      peers: addresses,
+    };
+  });
+}
 
 /** Where the main table has the way to a peer and the kernel takes another: a rule's doing. */
 async function findAstray(
