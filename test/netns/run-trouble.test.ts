@@ -63,8 +63,8 @@ describe('a node that runs weft run', () => {
   });
 
   for (const [what, backend, reason] of [
-    ['a backend that there is not', { Type: 'ipip' }, /'ipip' .*vxlan.*udp/],
-    ['a port that there is not', { Type: 'udp', Port: 70_000 }, /Backend udp .*Port/],
+    ['a backend that there is not', { Type: 'ipip' }, /"ipip" is no backend .*udp, vxlan/],
+    ['a port that there is not', { Type: 'udp', Port: 70_000 }, /Backend\.Port: 70000 must/],
   ] as const) {
     test(`${what} is named, and waited out`, async () => {
       await cluster.configure(backend);
