@@ -1,6 +1,7 @@
 import type { NetworkConfig, NetworkReading } from '../../lease/network.ts';
 import type { Logger } from '../../log.ts';
 import { formatPrefix4 } from '../../wire/address.ts';
+import { Rounds } from '../node/rounds.ts';
 
 /** One small read a node; a thousand nodes are a hundred reads a second for all of etcd. */
 const LOOK_EVERY_MS = 10_000;
@@ -32,8 +33,8 @@ const UNKNOWN: InForceStatus = { inForce: null, reason: '', sinceSeconds: 0 };
 export class InForce {
   private readonly options: InForceOptions;
   private readonly timer: NodeJS.Timeout;
+  private readonly rounds = new Rounds(() => this.read());
   private known = UNKNOWN;
-  private looking: Promise<void> | undefined;
 
   constructor(options: InForceOptions) {
     this.options = options;
@@ -46,17 +47,14 @@ export class InForce {
     return { ...this.known, inForce: false, reason: 'another network config is being taken over' };
   }
 
-  /** Resolves when the store was asked; never rejects. */
+  /** Resolves when the store was asked after this call; never rejects. */
   look(): Promise<void> {
-    this.looking ??= this.read().finally(() => {
-      this.looking = undefined;
-    });
-    return this.looking;
+    return this.rounds.ask();
   }
 
-  async stop(): Promise<void> {
+  stop(): Promise<void> {
     clearInterval(this.timer);
-    await this.looking;
+    return this.rounds.stop();
   }
 
   private async read(): Promise<void> {
