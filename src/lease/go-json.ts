@@ -6,6 +6,7 @@
  */
 import { decodeString, kindOf, type Member, type Parsed } from '../untrusted/json.ts';
 import { shown } from '../untrusted/shown.ts';
+import { unicodeEscape } from '../untrusted/text.ts';
 import { parseAddress4, parseAddress6 } from '../wire/address.ts';
 
 /** Reads the JSON of one value; undefined where it leaves the field as it is (mostly null). */
@@ -136,8 +137,5 @@ export function refuse(json: string, why: string): { ok: false; reason: string }
 
 /** JSON text as Go's encoder writes it inside of a larger one: safe for HTML. */
 export function escapeAsGo(json: string): string {
-  return json.replace(
-    /[<>&\u2028\u2029]/g,
-    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  );
+  return json.replace(/[<>&\u2028\u2029]/g, unicodeEscape);
 }

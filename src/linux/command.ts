@@ -3,6 +3,7 @@ import { Patience, STILL_MS } from '../progress/patience.ts';
 import { noteProgram } from '../progress/programs.ts';
 import { programSigns } from '../progress/signs.ts';
 import { shown } from '../untrusted/shown.ts';
+import { unicodeEscape } from '../untrusted/text.ts';
 
 /** A program that did not do what it was asked; `stderr` is the program's own reason. */
 export class CommandError extends Error {
@@ -103,7 +104,7 @@ export async function ipJson<Row>(run: Run, args: readonly string[]): Promise<Ro
  */
 export function jsonRows<Row>(argv: readonly string[], text: string): Row[] {
   if (text.trim() === '') return [];
-  const rows = readList(text) ?? readList(text.replace(RAW_CONTROLS, escapeControl));
+  const rows = readList(text) ?? readList(text.replace(RAW_CONTROLS, unicodeEscape));
   if (rows !== undefined) return rows as Row[];
   throw new CommandError(argv, `its answer is no list in JSON: ${shown(text)}`);
 }
@@ -119,10 +120,6 @@ function readList(text: string): unknown[] | undefined {
 
 /** But line feeds, which iproute2 writes between values and escapes in them. */
 const RAW_CONTROLS = /[\u0000-\u0009\u000b-\u001f]/g;
-
-function escapeControl(character: string): string {
-  return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
-}
 
 /** Whether a failure says that the device it names is not there. */
 export function isNoDevice(error: unknown): boolean {

@@ -39,8 +39,11 @@ export function escapeText(text: string, most = MOST_CHARACTERS): string {
 }
 
 function escapeOne(character: string): string {
-  const short = SHORT[character];
-  if (short !== undefined) return short;
+  return SHORT[character] ?? unicodeEscape(character);
+}
+
+/** A character as JSON may always write it, `\u001b`: each UTF-16 unit of it (RFC 8259 §7). */
+export function unicodeEscape(character: string): string {
   let escaped = '';
   for (let at = 0; at < character.length; at++) {
     escaped += `\\u${character.charCodeAt(at).toString(16).padStart(4, '0')}`;

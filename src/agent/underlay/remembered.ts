@@ -4,9 +4,9 @@
  * same and the host has it.
  */
 import { createHash } from 'node:crypto';
-import { open } from 'node:fs/promises';
 import type { Run } from '../../linux/command.ts';
 import type { Logger } from '../../log.ts';
+import { readFileSoon } from '../../untrusted/file.ts';
 import { formatAddress4, parseAddress4 } from '../../wire/address.ts';
 import { writeSubnetFile } from '../node/subnet-writer.ts';
 import { chooseUplink, type Uplink, type UplinkWishes } from '../uplink.ts';
@@ -32,26 +32,17 @@ export async function readRemembered(
   path: string,
   wishes: UplinkWishes,
 ): Promise<number | undefined> {
-  const text = await readStart(path).catch(() => '');
+  const bytes = await readFileSoon(path, MOST_BYTES).catch(() => undefined);
+  const text = bytes?.toString() ?? '';
   const [, address, digest] = /^ADDRESS=([0-9.]+)\nOPTIONS=([0-9a-f]+)$/m.exec(text) ?? [];
   return digest === digestOf(wishes) ? parseAddress4(address!) : undefined;
-}
-
-async function readStart(path: string): Promise<string> {
-  const file = await open(path, 'r');
-  try {
-    const { buffer, bytesRead } = await file.read(Buffer.alloc(MOST_BYTES), 0, MOST_BYTES, 0);
-    return buffer.toString('latin1', 0, bytesRead);
-  } finally {
-    await file.close();
-  }
 }
 
 /** @throws what the file system says */
 async function write(path: string, wishes: UplinkWishes, address: number): Promise<void> {
   const lines = [
     '# The underlay address that weft chose, kept while --iface and its kin stay the same.',
-    '# Remove this file, and weft chooses anew at its next start.',
+    '# Remove this file, and weft chooses again when it next starts.',
     `ADDRESS=${formatAddress4(address)}`,
     `OPTIONS=${digestOf(wishes)}`,
     '',

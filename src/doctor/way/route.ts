@@ -3,9 +3,10 @@ import {
   listRoutesWithin,
   listRules,
   lookUpRoute,
+  parseDestination,
   type Route,
 } from '../../linux/route.ts';
-import { formatAddress4, type Prefix4, parsePrefix4, prefixContains } from '../../wire/address.ts';
+import { formatAddress4, parsePrefix4, prefixContains } from '../../wire/address.ts';
 import { type Check, type Finding, fine, noWeft, type Subject, wrong } from '../check.ts';
 
 /** Rules that are named; a host may have hundreds. */
@@ -25,7 +26,7 @@ export const routeCheck: Check = {
     const toPeers = new Set(backend === 'udp' ? [] : peers.map(({ subnet }) => subnet));
     const routes = await listRoutesWithin(run, lease.network);
     const foreign = routes.filter((route) => {
-      const prefix = readDestination(route.destination);
+      const prefix = parseDestination(route.destination);
       const pods = prefix !== undefined && prefixContains(own, prefix);
       return !pods && route.device !== device && !toPeers.has(route.destination);
     });
@@ -110,15 +111,10 @@ async function findAstray(
     if (way === device || (backend === 'vxlan' && way !== undefined)) continue;
     const finding = wrong(
       `packets to ${address} of ${subnet} go to ${way ?? 'nowhere'}, not to ${device}`,
-      'a routing rule has the word before the main table',
+      'a routing rule comes before the main table',
       `find what sets it: ip rule show (${rules.slice(0, NAMED).join('; ')})`,
     );
     return { ...finding, cause: 'route' };
   }
   return undefined;
-}
-
-/** `10.244.1.7` or `10.244.1.0/24`, as ip shows them. */
-function readDestination(text: string): Prefix4 | undefined {
-  return parsePrefix4(text.includes('/') ? text : `${text}/32`);
 }

@@ -1,5 +1,5 @@
 /** What the kernel counts of a device: proc(5). */
-import { readFileSync } from 'node:fs';
+import { PROC_NET, readProc } from '../proc.ts';
 
 /** Fields of /proc/net/dev: eight of the receive side come first. */
 const TRANSMIT_DROPS = 8 + 3;
@@ -10,7 +10,7 @@ const TRANSMIT_DROPS = 8 + 3;
  * /sys would not follow.
  */
 export function readTransmitDrops(device: string): number | undefined {
-  const lines = readFileSync('/proc/thread-self/net/dev', 'latin1').split('\n');
+  const lines = readProc(`${PROC_NET}/dev`).split('\n');
   const line = lines.find((candidate) => candidate.trimStart().startsWith(`${device}:`));
   if (line === undefined) return undefined;
   const fields = line

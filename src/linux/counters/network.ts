@@ -2,9 +2,7 @@
  * What the kernel counts of its network stack: proc(5), nstat(8). The calling thread's network
  * namespace counts, but for the softnet and neighbour counters, which are one for the machine.
  */
-import { readFileSync } from 'node:fs';
-
-const NAMESPACE = '/proc/thread-self/net';
+import { PROC_NET, readRows } from '../proc.ts';
 
 /** Columns of /proc/net/softnet_stat (net/core/net-procfs.c): packets, then those dropped. */
 const SOFTNET_DROPPED = 1;
@@ -15,32 +13,17 @@ const SOFTNET_DROPPED = 1;
  */
 export function readNetworkCounters(): Map<string, number> {
   const counters = new Map<string, number>();
-  for (const file of ['snmp', 'netstat']) addProtocols(counters, read(`${NAMESPACE}/${file}`));
-  const softnet = rowsOf(read(`${NAMESPACE}/softnet_stat`));
+  for (const file of ['snmp', 'netstat']) addProtocols(counters, readRows(`${PROC_NET}/${file}`));
+  const softnet = readRows(`${PROC_NET}/softnet_stat`);
   counters.set('softnet_dropped', sumOfColumn(softnet, SOFTNET_DROPPED));
   for (const table of ['arp_cache', 'nf_conntrack']) {
-    addTable(counters, table, read(`${NAMESPACE}/stat/${table}`));
+    addTable(counters, table, readRows(`${PROC_NET}/stat/${table}`));
   }
   return counters;
 }
 
-function read(path: string): string {
-  try {
-    return readFileSync(path, 'latin1');
-  } catch {
-    return '';
-  }
-}
-
-const rowsOf = (text: string): string[][] =>
-  text
-    .split('\n')
-    .filter(Boolean)
-    .map((line) => line.trim().split(/\s+/));
-
 /** Pairs of lines: `Udp: InDatagrams NoPorts …`, then `Udp: 300 0 …`. */
-function addProtocols(counters: Map<string, number>, text: string): void {
-  const rows = rowsOf(text);
+function addProtocols(counters: Map<string, number>, rows: string[][]): void {
   for (let i = 0; i + 1 < rows.length; i += 2) {
     const [head, ...names] = rows[i]!;
     const protocol = head!.slice(0, -1);
@@ -51,8 +34,8 @@ function addProtocols(counters: Map<string, number>, text: string): void {
 }
 
 /** A line of names, then one a CPU of numbers in hexadecimal. */
-function addTable(counters: Map<string, number>, table: string, text: string): void {
-  const [names = [], ...cpus] = rowsOf(text);
+function addTable(counters: Map<string, number>, table: string, rows: string[][]): void {
+  const [names = [], ...cpus] = rows;
   for (const [column, name] of names.entries()) {
     // The one that is no count, and the same for every CPU.
     if (name !== 'entries') counters.set(`${table}_${name}`, sumOfColumn(cpus, column));

@@ -1,7 +1,8 @@
 /** Which process has a descriptor open, and how an operator would know it: proc(5). */
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { readdirSync, readlinkSync } from 'node:fs';
 import { basename } from 'node:path';
 import { escapeText } from '../../untrusted/text.ts';
+import { readProc } from '../proc.ts';
 
 /** A process that has what we want. All text is bounded, and fit for a terminal. */
 export interface Holder {
@@ -54,11 +55,11 @@ export async function findHolders(isIt: IsIt): Promise<Findings> {
 function hasDescriptor(pid: number, isIt: IsIt): boolean | undefined {
   const folder = `${PROC}/${pid}/fd`;
   const descriptors = listNumbers(folder);
-  if (descriptors === undefined) return read(`${PROC}/${pid}/stat`) === '' ? false : undefined;
+  if (descriptors === undefined) return readProc(`${PROC}/${pid}/stat`) === '' ? false : undefined;
   return descriptors.some((fd) => {
     try {
       const target = readlinkSync(`${folder}/${fd}`);
-      return isIt(target, () => read(`${PROC}/${pid}/fdinfo/${fd}`));
+      return isIt(target, () => readProc(`${PROC}/${pid}/fdinfo/${fd}`));
     } catch {
       return false;
     }
@@ -66,7 +67,7 @@ function hasDescriptor(pid: number, isIt: IsIt): boolean | undefined {
 }
 
 function describe(pid: number): Holder {
-  const unit = serviceOf(read(`${PROC}/${pid}/cgroup`));
+  const unit = serviceOf(readProc(`${PROC}/${pid}/cgroup`));
   return {
     pid,
     program: programOf(pid),
@@ -80,14 +81,14 @@ const INTERPRETERS = /^(?:node|nodejs|python[\d.]*|perl|ruby|java|sh|bash|dash)$
 
 /** As its user typed it, as far as it tells who it is. */
 function programOf(pid: number): string {
-  const words = read(`${PROC}/${pid}/cmdline`).split('\0').filter(Boolean);
+  const words = readProc(`${PROC}/${pid}/cmdline`).split('\0').filter(Boolean);
   const own = words.findIndex((word) => isWeft(word));
   const names = words.map((word) => basename(word));
   const script = words[1]?.startsWith('-') === true ? undefined : names[1];
   let name = names[0] ?? '';
   if (own >= 0 && own < 3) name = ['weft', words[own + 1] ?? ''].join(' ').trim();
   else if (INTERPRETERS.test(name) && script !== undefined) name = `${name} ${script}`;
-  return escapeText(name || read(`${PROC}/${pid}/comm`).trim() || 'unknown', MOST_CHARACTERS);
+  return escapeText(name || readProc(`${PROC}/${pid}/comm`).trim() || 'unknown', MOST_CHARACTERS);
 }
 
 function isWeft(word: string): boolean {
@@ -117,13 +118,5 @@ function listNumbers(folder: string): number[] | undefined {
     return readdirSync(folder).map(Number).filter(Number.isInteger);
   } catch {
     return undefined;
-  }
-}
-
-function read(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return '';
   }
 }

@@ -1,10 +1,10 @@
 /** Sockets of our network namespace by what they are bound to: proc(5), /proc/net. */
-import { readFileSync, realpathSync } from 'node:fs';
+import { realpathSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+import { PROC_NET, readProc, readRows } from '../proc.ts';
 
 export type SocketKind = 'udp' | 'tcp';
 
-const NET = '/proc/thread-self/net';
 /** SO_ACCEPTCON of include/linux/net.h, in the flags of /proc/net/unix. */
 const LISTENS = 0x10000;
 
@@ -14,7 +14,7 @@ const LISTENS = 0x10000;
  */
 export function socketInodes(kind: SocketKind, address: string, port: number): number[] {
   return [kind, `${kind}6`].flatMap((table) =>
-    rowsOf(table).flatMap((fields) => {
+    readRows(`${PROC_NET}/${table}`).flatMap((fields) => {
       const [host = '', service = ''] = (fields[1] ?? '').split(':');
       const hits = Number.parseInt(service, 16) === port && clash(host, address);
       return hits ? [Number(fields[9])] : [];
@@ -36,14 +36,16 @@ function clash(hexadecimal: string, address: string): boolean {
 /** Inodes of listeners on that path, or on `PATH.123`, which weft renames to it. */
 export function unixInodes(path: string): number[] {
   const names = new Set([path, resolved(path)]);
-  return linesOf('unix').flatMap((line) => {
-    const found = /^\S+ \S+ \S+ ([0-9A-F]+) \S+ \S+ +(\d+) (.*)$/.exec(line);
-    if (found === null) return [];
-    const [, flags = '', inode = '', name = ''] = found;
-    const listens = (Number.parseInt(flags, 16) & LISTENS) !== 0;
-    const hits = listens && (names.has(name) || names.has(name.replace(/\.\d+$/, '')));
-    return hits ? [Number(inode)] : [];
-  });
+  return readProc(`${PROC_NET}/unix`)
+    .split('\n')
+    .flatMap((line) => {
+      const found = /^\S+ \S+ \S+ ([0-9A-F]+) \S+ \S+ +(\d+) (.*)$/.exec(line);
+      if (found === null) return [];
+      const [, flags = '', inode = '', name = ''] = found;
+      const listens = (Number.parseInt(flags, 16) & LISTENS) !== 0;
+      const hits = listens && (names.has(name) || names.has(name.replace(/\.\d+$/, '')));
+      return hits ? [Number(inode)] : [];
+    });
 }
 
 function resolved(path: string): string {
@@ -51,18 +53,5 @@ function resolved(path: string): string {
     return join(realpathSync(dirname(path)), basename(path));
   } catch {
     return path;
-  }
-}
-
-function rowsOf(table: string): string[][] {
-  return linesOf(table).map((line) => line.trim().split(/\s+/));
-}
-
-/** Without the line of headings; nothing where the kernel has no such table. */
-function linesOf(table: string): string[] {
-  try {
-    return readFileSync(`${NET}/${table}`, 'utf8').split('\n').slice(1);
-  } catch {
-    return [];
   }
 }

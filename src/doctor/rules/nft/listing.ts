@@ -1,5 +1,5 @@
 /** What `nft -j list ruleset` says, as chains of steps: libnftables-json(5). */
-
+import { LIMITS, parseJson } from '../../../untrusted/json.ts';
 import type { Base, Chain, Rule, Step, Tool } from '../rule.ts';
 import type { Truth } from '../truth.ts';
 import type { SetOf } from './compare.ts';
@@ -50,7 +50,9 @@ export interface Listing {
 
 /** @throws SyntaxError where nft printed no JSON */
 export function readListing(text: string): Listing {
-  const rows = (JSON.parse(text) as { nftables?: Json[] }).nftables ?? [];
+  const parsed = parseJson(text, LIMITS.program);
+  if (!parsed.ok) throw new SyntaxError(parsed.reason);
+  const rows = (parsed.value as { nftables?: Json[] }).nftables ?? [];
   const of = <T>(name: string) => rows.flatMap((row) => (name in row ? [row[name] as T] : []));
   const rules = new Map<string, ListedRule[]>();
   for (const rule of of<ListedRule>('rule')) {
