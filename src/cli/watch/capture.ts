@@ -12,6 +12,7 @@ import { formatBytes } from '../format/quantity.ts';
 import { socketOf, withSocket } from '../show/asking.ts';
 import { openFile, type Sink, STDOUT_SINK } from './sink.ts';
 import { filterOf, size, whole, withFilter } from './terms.ts';
+import { untilAborted } from './until-aborted.ts';
 
 const STDOUT = '-';
 
@@ -122,16 +123,9 @@ async function copy(
  */
 async function write(sink: Sink, bytes: Uint8Array, stop: AbortController): Promise<void> {
   const { signal } = stop;
-  let aborted = () => {};
-  const asked = new Promise<true>((resolve) => {
-    aborted = () => resolve(true);
-    signal.addEventListener('abort', aborted, { once: true });
-  });
   const taken = sink.write(bytes);
-  // Not waited for once we are asked to end: then nobody hears why it failed.
-  taken.catch(() => {});
-  const goesOn = await (signal.aborted ? taken : Promise.race([taken, asked]));
-  signal.removeEventListener('abort', aborted);
+  // The last of it is written after the signal.
+  const goesOn = await (signal.aborted ? taken : untilAborted(taken, signal));
   if (!goesOn) stop.abort();
 }
 

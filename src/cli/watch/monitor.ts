@@ -9,6 +9,7 @@ import { print, printJson, tell } from '../format/print.ts';
 import { type Look, lookCommand, withSocket } from '../show/asking.ts';
 import { packetHead, packetLine, summaryText } from './packet-line.ts';
 import { filterOf, whole, withFilter } from './terms.ts';
+import { untilAborted } from './until-aborted.ts';
 
 /** Without --follow a look is this long unless said otherwise. */
 const LOOK_SECONDS = 10;
@@ -144,14 +145,7 @@ class Watching {
 
   /** Waits where the reader of our output is slow; weft counts what we then miss. */
   private async taken(printed: Promise<boolean>): Promise<void> {
-    let aborted = () => {};
-    const over = new Promise<true>((resolve) => {
-      aborted = () => resolve(true);
-      this.over.signal.addEventListener('abort', aborted, { once: true });
-    });
-    const goesOn = await (this.over.signal.aborted ? true : Promise.race([printed, over]));
-    this.over.signal.removeEventListener('abort', aborted);
-    if (goesOn) return;
+    if (await untilAborted(printed, this.over.signal)) return;
     // Whoever reads us has seen enough: `| head`.
     this.asked.abort();
     this.over.abort();

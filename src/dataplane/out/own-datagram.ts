@@ -2,14 +2,8 @@
 import { findPeer, NO_PEER, OWN_NETWORK } from '../../forwarding/table.ts';
 import { AF_INET } from '../../sys/constants.ts';
 import { SOCKADDR_WORDS } from '../../sys/sockaddr.ts';
-import { readUint16 } from '../../wire/bytes.ts';
-import { headerLength, source } from '../../wire/ipv4.ts';
+import { fragmentOffset, headerLength, PROTOCOL_UDP, protocol, source } from '../../wire/ipv4.ts';
 import { UDP_HEADER_LENGTH, udpDestinationPort } from '../../wire/udp.ts';
-
-const PROTOCOL_AT = 9;
-const PROTOCOL_UDP = 17;
-const FRAGMENT_AT = 6;
-const FRAGMENT_OFFSET = 0x1fff;
 
 /**
  * Sockets send from the underlay's address; masquerading puts the device's in its place, which is
@@ -37,9 +31,9 @@ export function isOwnDatagram(
   port: number,
 ): boolean {
   if (goesToPeer(table, bytes, at)) return true;
-  if (bytes[at + PROTOCOL_AT] !== PROTOCOL_UDP) return false;
+  if (protocol(bytes, at) !== PROTOCOL_UDP) return false;
   // Later fragments have no ports; without the first nothing is put together again.
-  if ((readUint16(bytes, at + FRAGMENT_AT) & FRAGMENT_OFFSET) !== 0) return false;
+  if (fragmentOffset(bytes, at) !== 0) return false;
   const udp = at + headerLength(bytes, at);
   const payload = udp + UDP_HEADER_LENGTH;
   if (payload >= at + length || udpDestinationPort(bytes, udp) !== port) return false;
