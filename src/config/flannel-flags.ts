@@ -71,7 +71,7 @@ const FIREWALL: readonly FlannelFlag[] = [
     'honoured',
     "in a table of weft's own, which cannot lift a drop in another; weft names such a chain",
   ),
-  flag('iptables-resync', '5', 'honoured', 'rules are set anew only where they differ'),
+  flag('iptables-resync', '5', 'honoured', 'rules are set again only where they differ'),
   toggle('ip-blackhole-route', 'false'),
 ];
 

@@ -66,7 +66,7 @@ export function forwarderMetrics(view: ForwarderView): ReadMetric[] {
     ),
     counter(
       'weft_device_recreations_total',
-      'Times the TUN device was deleted by others and made anew',
+      'Times the TUN device was deleted by others and created again',
       () => single(view.recreations),
       'packets are lost each time: who deletes it? `ip monitor link`',
     ),

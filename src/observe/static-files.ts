@@ -96,7 +96,7 @@ function attempt<Found>(path: string, read: () => Found, trouble: Trouble): Foun
     return read();
   } catch (error) {
     const { message } = error as Error;
-    trouble(`status page: ${path} is not served: ${message}; all else is, install weft anew`);
+    trouble(`status page: ${path} is not served: ${message}; the rest is. Install weft again`);
     return undefined;
   }
 }

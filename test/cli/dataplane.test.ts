@@ -171,7 +171,7 @@ describe('weft dataplane', () => {
     const argv = inside(process.execPath, CLI, 'dataplane', '--iface', 'eth0', ...NODE, ...other);
     const same = attempt(argv);
     assert.equal(same.status, 3);
-    assert.match(same.stderr, /UDP 192\.0\.2\.1:8285 is not to be had: taken/);
+    assert.match(same.stderr, /UDP 192\.0\.2\.1:8285 cannot be used: taken/);
     const otherPort = attempt([...argv, '--port', '8299']);
     assert.equal(otherPort.status, 3);
     assert.match(otherPort.stderr, /flannel0 is held by weft dataplane \(pid \d+/);

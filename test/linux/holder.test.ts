@@ -132,7 +132,7 @@ describe('who has it', () => {
     await held([process.execPath, '-e', udp], () => {
       const powerless = ['setpriv', '--reuid', '65534', '--clear-groups', '--bounding-set', '-all'];
       const { who, cure, known } = ask("whoHasPort('udp', '127.0.0.1', 8285)", powerless);
-      assert.match(who, /^a process that is not to be seen: \d+ processes may not be looked at/);
+      assert.match(who, /^a process that cannot be seen from here: \d+ processes are hidden/);
       assert.equal(cure, "as root, see ss -Hulnp 'sport = 8285'");
       assert.equal(known, false);
     });

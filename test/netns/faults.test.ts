@@ -53,7 +53,7 @@ describe('faults of a running node', () => {
     assert.ok(pings());
     const before = weft.metrics();
     const made = () => weft.metrics().sum('weft_device_recreations_total');
-    for (const [round, told] of [/making it anew"/, /making it anew in 1 s; who/].entries()) {
+    for (const [round, told] of [/creating it again"/, /creating it again in 1 s; who/].entries()) {
       ip(weft.space.namespace, 'link del flannel0\n');
       await weft.process.waitForOutput(told);
       await waitFor('the new device', () => made() === round + 1);

@@ -166,7 +166,7 @@ describe('a node that runs weft run', () => {
     const [weft, other] = await cluster.startAll();
     await waitForPing(podOf(weft!).namespace, podOf(other!).address);
     ip(weft!.space.namespace, 'link del flannel0\n');
-    await weft!.process.waitForOutput(/flannel0 was deleted under weft: making it anew/);
+    await weft!.process.waitForOutput(/flannel0 was deleted under weft: creating it again/);
     await waitForPing(podOf(weft!).namespace, podOf(other!).address);
     await ready(weft!);
     assert.equal(weft!.metrics().sum('weft_device_recreations_total'), 1);

@@ -104,7 +104,7 @@ export async function requireFreePort(address: number, port: number, run?: Run):
   if (error === undefined) return;
   throw new Fault(
     'environment',
-    `UDP ${text}:${port} is not to be had: ${await reasonOf(error, text, port, run)}`,
+    `UDP ${text}:${port} cannot be used: ${await reasonOf(error, text, port, run)}`,
   );
 }
 

@@ -110,7 +110,7 @@ async function clearAttachments(run: Run, present: link.Link, past: Past): Promi
   await link.deleteLink(run, name);
   const type = isStrange ? [`link type ${attached.linkType}`] : [];
   const what = [...type, ...found.map((attachment) => attachment.what)].join(', ');
-  return [`${name} was there with ${what}, which weft does not set: made anew without it`];
+  return [`${name} was there with ${what}, which weft does not set: created again without it`];
 }
 
 function requireTunDriver(): void {

@@ -233,7 +233,7 @@ export class Forwarder {
     this.lost = true;
     const pauseMs = this.revival.pause(performance.now());
     const when = pauseMs === 0 ? '' : ` in ${pauseMs / 1000} s; who deletes it again and again?`;
-    const sentence = `${name} was deleted under weft: making it anew${when}`;
+    const sentence = `${name} was deleted under weft: creating it again${when}`;
     readiness.set('device', sentence);
     log.warn(sentence);
     this.reviving = setTimeout(gone, pauseMs);

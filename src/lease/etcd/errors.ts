@@ -72,7 +72,7 @@ const EXPLANATIONS: readonly { kind: EtcdTrouble; sign: RegExp; cure: string }[]
   {
     kind: 'tls',
     sign: /certificate|SSL|TLS|ERR_TLS|altname|wrong version number/i,
-    cure: 'and we do not agree on TLS; check --etcd-cafile, --etcd-certfile and https://',
+    cure: 'does not agree on TLS with weft; check --etcd-cafile, --etcd-certfile and https://',
   },
   { kind: 'silent', sign: /DEADLINE_EXCEEDED|keepalive|ping timeout/i, cure: 'does not answer' },
   {

@@ -10,7 +10,7 @@ const NAMED = 3;
 
 /** `held by flanneld (pid 7): systemctl stop flanneld.service`, in two halves. */
 export interface Taken {
-  /** `flanneld (pid 7, flanneld.service)`; says so where it is not to be seen. */
+  /** `flanneld (pid 7, flanneld.service)`; says so where it cannot be seen. */
   readonly who: string;
   /** What to do about whoever it is. */
   readonly cure: string;
@@ -69,9 +69,9 @@ function ofSockets(inodes: readonly number[]): Promise<Findings> {
 function sentence({ holders, unseen }: Findings, look: string): Taken {
   const [first] = holders;
   if (first === undefined) {
-    const why = unseen > 0 ? `: ${unseen} processes may not be looked at from here` : '';
+    const why = unseen > 0 ? `: ${unseen} processes are hidden from this user` : '';
     return {
-      who: `a process that is not to be seen${why}`,
+      who: `a process that cannot be seen from here${why}`,
       cure: `as root, see ${look}`,
       known: false,
     };

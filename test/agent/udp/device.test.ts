@@ -76,7 +76,7 @@ link set flannel0 mtu 900 up
     await space.run(['tc', 'qdisc', 'add', 'dev', 'flannel0', 'clsact']);
     const { index, warnings } = await createDevice(space.run, device);
     assert.notEqual(index, before);
-    assert.match(warnings.join(), /was there with qdisc blackhole, qdisc clsact,.*made anew/);
+    assert.match(warnings.join(), /was there with qdisc blackhole, qdisc clsact,.*created again/);
     assert.equal((await findLink(space.run, 'flannel0'))?.attached.qdisc, 'mq');
   });
 
