@@ -52,7 +52,8 @@ const OTHERS: Readonly<Record<string, string>> = {
 export function describeBlocks(blocks: readonly PemBlock[]): string {
   const found = blocks.map((block) => {
     if (isKey(block)) return 'a private key';
-    return OTHERS[block.label] ?? `'${block.label}'`;
+    // A label may be any word, those that every object knows too.
+    return Object.hasOwn(OTHERS, block.label) ? OTHERS[block.label] : `'${block.label}'`;
   });
   return [...new Set(found)].slice(0, 3).join(', ');
 }

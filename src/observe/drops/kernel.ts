@@ -44,7 +44,10 @@ export const LOSS_PLACES: readonly LossPlace[] = [
     direction: 'tx',
     place: 'queue of the TUN',
     counters: [],
-    seen: 'reason `tun_queue_full`; a device that is down has no route',
+    seen:
+      'reason `tun_queue_full`, a superpacket as one: `tc -s qdisc show dev flannel0` counts all ' +
+      'its segments as sent, so those that no worker took are the lost ones; a device that is ' +
+      'down has no route',
   },
   { direction: 'tx', place: 'a worker', counters: [], seen: 'the other tx reasons' },
   {

@@ -19,6 +19,9 @@ function openssl(...args: string[]): void {
   execFileSync('openssl', args, { cwd: folder, stdio: ['ignore', 'ignore', 'pipe'] });
 }
 
+/** Labels that a table of sentences must not find by accident. */
+const LABELS = ['constructor', '__proto__', 'toString', 'hasOwnProperty'];
+
 const EC = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
 
 /** NAME.crt and NAME.key, signed by `by` or by itself. */
@@ -82,6 +85,9 @@ function makeForms(): void {
   writeFileSync(at('damaged.key'), text('node.key').replace(/\n.{20}/, `\n${'A'.repeat(20)}`));
   writeFileSync(at('dos.crt'), text('ca.crt').replaceAll('\n', '\r\n'));
   writeFileSync(at('utf16.crt'), Buffer.from(`\ufeff${text('ca.crt')}`, 'utf16le'));
+  for (const label of LABELS) {
+    writeFileSync(at(label), text('ca.crt').replaceAll('CERTIFICATE', label));
+  }
   writeFileSync(at('huge.crt'), text('ca.crt').repeat(3000));
 }
 
@@ -153,6 +159,7 @@ const AUTHORITIES: readonly Row[] = [
   ['damaged.crt', /^!.* is damaged: certificate 1 of the 1/],
   ['second.crt', /^!.* is damaged: certificate 2 of the 2/],
   ['utf16.crt', /^!.* is text in UTF-16/],
+  ...LABELS.map((label): Row => [label, new RegExp(`^!.* holds no certificate but '${label}'$`)]),
   ['huge.crt', /^!.* cannot be read: too long: \d+ bytes, where at most 1048576/],
   ['old.crt', /: the certificate \(CN=old\) expired on Jan\s+1 00:00:00 2021 GMT: renew it/],
   ['future.crt', /\(CN=future\) is not valid before Jan\s+1 00:00:00 2100 GMT/],
