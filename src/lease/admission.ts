@@ -8,7 +8,7 @@ import {
   isUnspecifiedOrBroadcast4,
   prefixContains,
 } from '../wire/address.ts';
-import { goesByUnderlay, type HostGround, takesLink } from './host/ground.ts';
+import { goesByUnderlay, type HostGround, isOwn, takesLink } from './host/ground.ts';
 import type { Lease } from './lease.ts';
 
 /** Why an entry of the source is no peer; the label values of the gauge, a closed set. */
@@ -103,7 +103,7 @@ export function whyBad({ subnet, publicAddress }: Lease, rules: AdmissionRules):
   // Hosts of one link may have nothing else (RFC 3927 §1.9); beyond it nobody is reached.
   const linkLocal = own !== null && isLinkLocal4(own.publicAddress);
   if (isLinkLocal4(publicAddress) && !linkLocal) return 'is link-local';
-  if (ground?.addresses.has(publicAddress)) return 'is an address of this host';
+  if (ground !== undefined && isOwn(ground, publicAddress)) return 'is an address of this host';
   if (ground?.broadcasts.has(publicAddress)) return "is a broadcast address of this host's links";
   const inside = contains(network, publicAddress);
   const ours = own !== null && contains(own.subnet, publicAddress);

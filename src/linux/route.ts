@@ -80,6 +80,12 @@ export async function lookUpRoute(run: Run, address: string): Promise<Route | un
   }
 }
 
+/** What the kernel takes for the host itself, or as broadcast: types `local` and `broadcast`. */
+export async function listLocalRoutes(run: Run): Promise<Route[]> {
+  const args = ['-4', '-details', 'route', 'show', 'table', 'local'];
+  return (await ipJson<RouteRow>(run, args)).map(readRoute);
+}
+
 /** Those of every host: `net/ipv4/fib_rules.c`. */
 const RULES_OF_THE_KERNEL = /^(?:0:\s+from all lookup local|3276[67]:\s+from all lookup \w+)\s*$/;
 

@@ -2,7 +2,7 @@ import { INSIDE_NETWORK } from '../../lease/admission.ts';
 import type { HostGround } from '../../lease/host/ground.ts';
 import type { Run } from '../../linux/command.ts';
 import { type Link, listLinks } from '../../linux/link.ts';
-import { listRoutesWithin } from '../../linux/route.ts';
+import { listLocalRoutes, listRoutesWithin } from '../../linux/route.ts';
 import type { Logger } from '../../log.ts';
 import { formatPrefix4, overlaps, type Prefix4 } from '../../wire/address.ts';
 import { Rounds } from '../node/rounds.ts';
@@ -118,9 +118,10 @@ export async function lookAtGround(
   overlay: Overlay,
   uplink: Uplink,
 ): Promise<{ readonly ground: HostGround; readonly links: readonly Link[] }> {
-  const [links, routes] = await Promise.all([
+  const [links, local, routes] = await Promise.all([
     listLinks(run),
+    listLocalRoutes(run),
     overlay.takesNetwork ? listRoutesWithin(run, formatPrefix4(overlay.network)) : [],
   ]);
-  return { ground: readGround(links, routes, overlay, uplink.address), links };
+  return { ground: readGround(links, [...routes, ...local], overlay, uplink.address), links };
 }

@@ -4,6 +4,7 @@ import type { Link } from '../../linux/link.ts';
 import { parseDestination, type Route } from '../../linux/route.ts';
 import {
   contains,
+  isLoopback4,
   maskOf,
   type Prefix4,
   parseAddress4,
@@ -28,7 +29,7 @@ export interface Overlay {
 }
 
 /**
- * @param routes those inside Network; not looked at where the tunnel does not take all of it
+ * @param routes of the local table, and those inside Network where the tunnel takes all of it
  * @param underlay our address on the underlay
  */
 export function readGround(
@@ -56,8 +57,20 @@ export function readGround(
     const whole = prefixContains(overlay.network, link) && length > overlay.network.length;
     onLinks.push(whole ? link : { network: address, length: 32 });
   }
+  // What the links do not tell: an odd `brd`, the far end's prefix, a prefix that is all ours.
+  const told = (type: string) =>
+    routes
+      .filter((route) => route.type === type)
+      .flatMap(({ destination }) => parseDestination(destination) ?? []);
+  const local = told('local').filter(({ network }) => !isLoopback4(network));
+  const single = local.filter(({ length }) => length === 32);
+  for (const { network } of told('broadcast')) broadcasts.add(network);
   return {
-    addresses: new Set(rows.map(({ address }) => address)),
+    addresses: new Set([
+      ...rows.map(({ address }) => address),
+      ...single.map(({ network }) => network),
+    ]),
+    held: local.filter(({ length }) => length < 32),
     broadcasts,
     links: onLinks,
     byUnderlay: overlay.takesNetwork ? past(routes, overlay) : pastSubnets(overlay, underlay),
@@ -82,7 +95,7 @@ function past(routes: readonly Route[], { network, subnet, tunnel }: Overlay): P
 
 /** Whether two looks found the same, so that nobody is judged anew for nothing. */
 export function describeGround(ground: HostGround): string {
-  const { addresses, broadcasts, links, byUnderlay } = ground;
+  const { addresses, held, broadcasts, links, byUnderlay } = ground;
   const sets = [[...addresses], [...broadcasts]];
-  return JSON.stringify([...sets, links, byUnderlay]);
+  return JSON.stringify([...sets, held, links, byUnderlay]);
 }

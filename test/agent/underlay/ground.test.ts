@@ -7,7 +7,8 @@ import { requireApart } from '../../../src/agent/underlay/apart.ts';
 import type { Overlay } from '../../../src/agent/underlay/ground.ts';
 import { GroundWatch, lookAtGround } from '../../../src/agent/underlay/ground-watch.ts';
 import type { Uplink } from '../../../src/agent/uplink.ts';
-import { INSIDE_NETWORK } from '../../../src/lease/admission.ts';
+import { INSIDE_NETWORK, whyBad } from '../../../src/lease/admission.ts';
+import type { Lease } from '../../../src/lease/lease.ts';
 import {
   formatAddress4,
   formatPrefix4,
@@ -73,6 +74,30 @@ describe('what this host has itself', () => {
     assert.deepEqual(ground.byUnderlay.map(formatPrefix4).sort(), [
       ...['10.1.0.0/24', '10.2.0.0/16', '10.200.0.0/16'],
     ]);
+  });
+
+  test('what the kernel takes for itself or for broadcast beside its addresses', async () => {
+    space.ip(`address add 192.0.2.77/24 brd 192.0.2.127 dev docker0
+address add 198.18.0.1 peer 198.18.5.2/24 dev docker0
+route add local 198.51.100.0/24 dev lo
+route add local 203.0.113.7 dev lo
+route add broadcast 203.0.113.9 dev docker0 table local
+`);
+    const { ground } = await lookAtGround(space.run, overlay('10.244.0.0/16'), UPLINK);
+    const rules = { network: parsePrefix4('10.244.0.0/16')!, own: null, reachable: () => true };
+    const refused = (text: string) => {
+      const lease = { subnet: parsePrefix4('10.244.7.0/24')!, publicAddress: parseAddress4(text)! };
+      return whyBad(lease as Lease, { ...rules, ground });
+    };
+    for (const text of ['192.0.2.77', '198.18.0.1', '198.51.100.7', '203.0.113.7']) {
+      assert.equal(refused(text), 'is an address of this host', text);
+    }
+    for (const text of ['192.0.2.127', '192.0.2.255', '198.18.5.255', '203.0.113.9']) {
+      assert.match(refused(text), /broadcast address/, text);
+    }
+    for (const text of ['192.0.2.78', '198.18.5.2', '203.0.113.8']) {
+      assert.equal(refused(text), '', text);
+    }
   });
 
   test('without a route for all of Network the underlay inside it is reached', async () => {
