@@ -182,7 +182,7 @@ describe('a node that runs weft run', () => {
     await weft!.process.waitForOutput(/cannot be used.*in force stays/);
     await cluster.configure({ Type: 'ipip' });
     weft!.process.child.kill('SIGHUP');
-    await weft!.process.waitForOutput(/'ipip'.*in force stays/);
+    await weft!.process.waitForOutput(/ipip.*in force stays/);
     assert.ok(pings(podOf(weft!).namespace, podOf(other!).address));
     await cluster.configure({ Type: 'udp', Port: 8299 });
     for (const each of wefts) each.process.child.kill('SIGHUP');
