@@ -17,12 +17,15 @@ export function ownsNamespaces(path: string): boolean {
 }
 
 const IMPORTS = /^(?:import|export)\b[^;]*?from '([^']+)';|^import '([^']+)';/gm;
-/** What starts processes or threads, or opens devices. */
-const IMPURE = /^node:(?:child_process|worker_threads|cluster)$|^playwright|^etcd3$|^koffi$/;
+/** What starts processes or threads, or opens sockets or devices. */
+const IMPURE = new RegExp(
+  '^node:(?:child_process|worker_threads|cluster|net|http|https|dgram)$|' +
+    '^playwright|^etcd3$|^koffi$',
+);
 
 /**
  * Whether a test needs nothing but Node: neither it nor what it imports, in the tests or in src,
- * can start a process or a thread, or make a system call of its own.
+ * can start a process or a thread, open a socket, or make a system call of its own.
  */
 export function isPure(path: string, known = new Map<string, boolean>()): boolean {
   const file = resolve(path);

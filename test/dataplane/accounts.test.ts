@@ -14,6 +14,7 @@ import { NO_PEER, peerAccount } from '../../src/forwarding/table.ts';
 import { parsePrefix4 } from '../../src/wire/address.ts';
 import { compile, findPeer, TablePatcher, textOf } from '../support/ipv4-peers.ts';
 import { type Random, withSeed } from '../support/random.ts';
+import { rounds } from '../support/rounds.ts';
 
 const WORKERS = 2;
 
@@ -93,7 +94,7 @@ describe('accounts of peers', () => {
 
   it('never show the traffic of another peer, however peers and tables come and go', () => {
     withSeed((random) => {
-      for (let round = 0; round < 200; round++) new Churn(random).run(200);
+      for (let round = 0; round < rounds(200); round++) new Churn(random).run(200);
     });
   });
 });

@@ -14,6 +14,7 @@ import {
 import { formatSockaddr, SOCKADDR_WORDS, writeSockaddr } from '../../src/sys/sockaddr.ts';
 import { formatAddress4, formatAddress6 } from '../../src/wire/address.ts';
 import { withSeed } from '../support/random.ts';
+import { rounds } from '../support/rounds.ts';
 
 const NETWORK = { network: 0x0a000000, length: 8 };
 const OWN = { network: 0x0a000000, length: 24 };
@@ -76,7 +77,7 @@ test('peers of both families come, move and go as the rows say', () => {
     };
     const patcher = new TablePatcher(OVERLAY, words, accounts);
     const rows = new Map<number, string>();
-    for (let step = 0; step < 2_000; step++) {
+    for (let step = 0; step < rounds(2_000); step++) {
       const index = random.below(PEERS);
       const peer = random.oneIn(3) ? '' : random.pick(ADDRESSES);
       if (peer === '') rows.delete(index);

@@ -11,6 +11,7 @@ import {
 } from '../../src/lease/lease.ts';
 import { maskOf, parseAddress4, parseAddress6 } from '../../src/wire/address.ts';
 import { runSeed } from '../support/random.ts';
+import { rounds } from '../support/rounds.ts';
 
 const v4 = (text: string) => parseAddress4(text) as number;
 const v6 = (text: string) => parseAddress6(text) as Uint8Array;
@@ -74,7 +75,7 @@ describe('subnet keys', () => {
         value: { subnet },
       });
     });
-    fc.assert(property, { seed: runSeed(), numRuns: 2000 });
+    fc.assert(property, { seed: runSeed(), numRuns: rounds(2000) });
   });
 
   test('no text whatever makes the parser throw', () => {
@@ -82,7 +83,7 @@ describe('subnet keys', () => {
       assert.equal(typeof parseSubnetKey(text).ok, 'boolean');
       assert.equal(typeof parseLeaseValue(text).ok, 'boolean');
     });
-    fc.assert(property, { seed: runSeed(), numRuns: 1000 });
+    fc.assert(property, { seed: runSeed(), numRuns: rounds(1000) });
   });
 });
 

@@ -31,6 +31,7 @@ const LIMITS: Readonly<Record<string, string>> = {
   'lease/etcd/own/keeper LAST_WRITE_MS': 'a courtesy at the end; the lease stays valid without',
   'lease/etcd/lines MOST_PATIENCE': 'grows the limit of a call where etcd or we are slow',
   'agent/node/uplink-watch PATIENCE_MS': 'an address may be gone for so long; nothing ends by it',
+  'log PATIENCE_MS': 'a line of the log is lost, and counted; nothing ends by it',
   'dataplane/worker PATIENCE_MS': 'a look at the stop flag',
   'doctor/node/clock DEADLINE_MS': 'a finding that is left out, not one that is made',
   'doctor/node/clock timeout:DEADLINE_MS': 'the same',

@@ -11,6 +11,7 @@ import {
   splitObject,
 } from '../../src/untrusted/json.ts';
 import { runSeed } from '../support/random.ts';
+import { rounds } from '../support/rounds.ts';
 
 const LIMIT = { bytes: 100_000, depth: 16 };
 
@@ -41,7 +42,7 @@ describe('JSON of others', () => {
     const property = fc.property(texts, (text) => {
       assert.equal(checkJson(text, LIMIT).ok, slowParse(text) !== undefined, text);
     });
-    fc.assert(property, { seed: runSeed(), numRuns: 20_000 });
+    fc.assert(property, { seed: runSeed(), numRuns: rounds(20_000) });
   });
 
   test('is refused for too many members before they pile up', () => {
@@ -84,7 +85,7 @@ describe('JSON of others', () => {
       assert.deepEqual(JSON.parse(compact(text)), JSON.parse(text));
       assert.ok(indent === 0 || compact(text).length <= text.length);
     });
-    fc.assert(property, { seed: runSeed(), numRuns: 5_000 });
+    fc.assert(property, { seed: runSeed(), numRuns: rounds(5_000) });
   });
 
   const faults: readonly [text: string, reason: RegExp][] = [

@@ -6,6 +6,7 @@ import { type Column, renderTable, wrap } from '../../src/cli/format/table.ts';
 import { paintFor, toTerminal } from '../../src/cli/format/terminal.ts';
 import * as text from '../../src/untrusted/text.ts';
 import { HOSTILE, rawControls } from '../support/hostile.ts';
+import { rounds } from '../support/rounds.ts';
 
 const anyText = fc.string({ unit: 'binary', maxLength: 40 });
 const mixed = fc.array(fc.oneof(anyText, fc.constant(HOSTILE))).map((parts) => parts.join(''));
@@ -57,6 +58,7 @@ describe('text of others', () => {
           return found;
         });
       }),
+      { numRuns: rounds(100) },
     );
   });
 
