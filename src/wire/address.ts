@@ -16,22 +16,30 @@ export interface Interface4 {
   readonly length: number;
 }
 
-// No leading zeros: "010" is 8 to some parsers and 10 to others, so it is refused (RFC 6943 §3.1).
-const OCTET = '(0|[1-9][0-9]{0,2})';
-const DOTTED_QUAD = new RegExp(`^${OCTET}\\.${OCTET}\\.${OCTET}\\.${OCTET}$`);
+const DOT = 46;
+const ZERO = 48;
 const LENGTH = /^(0|[1-9][0-9]?)$/;
 
 /** "10.244.0.1" → 0x0af40001. */
 export function parseAddress4(text: string): number | undefined {
-  const match = DOTTED_QUAD.exec(text);
-  if (match === null) return undefined;
   let address = 0;
-  for (let index = 1; index <= 4; index++) {
-    const octet = Number(match[index]);
+  let octet = -1; // none of its digits seen yet
+  let octets = 0;
+  for (let at = 0; at <= text.length; at++) {
+    const code = at < text.length ? text.charCodeAt(at) : DOT;
+    if (code === DOT) {
+      if (octet < 0 || ++octets > 4) return undefined;
+      address = address * 256 + octet;
+      octet = -1;
+      continue;
+    }
+    const digit = code - ZERO;
+    // No leading zeros: "010" is 8 to some parsers and 10 to others (RFC 6943 §3.1).
+    if (digit < 0 || digit > 9 || octet === 0) return undefined;
+    octet = octet < 0 ? digit : octet * 10 + digit;
     if (octet > 255) return undefined;
-    address = address * 256 + octet;
   }
-  return address;
+  return octets === 4 ? address : undefined;
 }
 
 /** 0x0af40001 → "10.244.0.1"; signed numbers are taken as their unsigned bits. */

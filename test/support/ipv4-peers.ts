@@ -17,8 +17,12 @@ export interface Row extends Prefix4 {
 
 /** The peer's text, as rows and accounts have it. */
 export function textOf(peer: number): string {
-  return peer === 0 ? '' : formatAddress4(peer);
+  if (peer !== last.peer) last = { peer, text: peer === 0 ? '' : formatAddress4(peer) };
+  return last.text;
 }
+
+/** Rows in a row often name one peer. */
+let last = { peer: 0, text: '' };
 
 export function numberOf(peer: string): number {
   return parseAddress4(peer) ?? 0;
