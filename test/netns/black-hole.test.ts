@@ -50,7 +50,11 @@ describe('a route that is a black hole', () => {
     }
     await healthyFlow();
     assert.equal(segments(), 1);
+    // A flood on a busy machine may also fill the TUN's queue.
     const dropped = Object.keys(wefts[0]!.metrics().drops('tx'));
-    assert.deepEqual(dropped, ['send_refused']);
+    assert.deepEqual(
+      dropped.filter((reason) => reason !== 'tun_queue_full'),
+      ['send_refused'],
+    );
   });
 });
