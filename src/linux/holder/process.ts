@@ -1,6 +1,6 @@
 /** Which process has a descriptor open, and how an operator would know it: proc(5). */
 import { readdirSync, readlinkSync } from 'node:fs';
-import { basename } from 'node:path';
+import { basename, resolve } from 'node:path';
 import { escapeText } from '../../untrusted/text.ts';
 import { readProc } from '../proc.ts';
 
@@ -82,7 +82,7 @@ const INTERPRETERS = /^(?:node|nodejs|python[\d.]*|perl|ruby|java|sh|bash|dash)$
 /** As its user typed it, as far as it tells who it is. */
 function programOf(pid: number): string {
   const words = readProc(`${PROC}/${pid}/cmdline`).split('\0').filter(Boolean);
-  const own = words.findIndex((word) => isWeft(word));
+  const own = words.findIndex((word) => isWeft(word, pid));
   const names = words.map((word) => basename(word));
   const script = words[1]?.startsWith('-') === true ? undefined : names[1];
   let name = names[0] ?? '';
@@ -91,8 +91,18 @@ function programOf(pid: number): string {
   return escapeText(name || readProc(`${PROC}/${pid}/comm`).trim() || 'unknown', MOST_CHARACTERS);
 }
 
-function isWeft(word: string): boolean {
-  return basename(word) === 'weft' || word === process.argv[1];
+/** Also where it was started by a path from the folder that it is in, as Node is told it. */
+function isWeft(word: string, pid: number): boolean {
+  if (basename(word) === 'weft') return true;
+  return resolve(folderOf(pid), word) === process.argv[1];
+}
+
+function folderOf(pid: number): string {
+  try {
+    return readlinkSync(`${PROC}/${pid}/cwd`);
+  } catch {
+    return '/';
+  }
 }
 
 /** A runtime or a login that goes takes more with it than the one process. */
