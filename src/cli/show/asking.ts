@@ -31,7 +31,7 @@ export interface Seen {
 }
 
 export const LOOK_EXIT_HELP = `Exit codes:
-  0  looked, and all is well
+  0  looked, and found nothing wrong
   1  a mistake of weft's own; please report it
   2  the command line cannot work
   3  this host lacks what the command needs, or the output cannot be written
